@@ -1,0 +1,124 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// `SPATE_STRICT=1` (set by `make lint`, `make test` and CI) turns every warning of our own code into an error.
+let strict = Context.environment["SPATE_STRICT"] != nil
+
+let swiftSettings: [SwiftSetting] =
+  [
+    .strictMemorySafety(),
+    .enableExperimentalFeature("Lifetimes"),
+    .enableUpcomingFeature("ExistentialAny"),
+  ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+let cSettings: [CSetting] =
+  [.define("_GNU_SOURCE")] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func shim(_ name: String, _ libraries: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: libraries, path: "CShims/\(name)", cSettings: cSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, path: path ?? "Tests/\(name)",
+    swiftSettings: swiftSettings)
+}
+
+let collections: [Target.Dependency] = [
+  .product(name: "DequeModule", package: "swift-collections"),
+  .product(name: "HeapModule", package: "swift-collections"),
+  .product(name: "OrderedCollections", package: "swift-collections"),
+]
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let pureRooms: [Target.Dependency] = [
+  "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "DHT", "MicroTransport",
+  "Swarm",
+]
+let groundRooms: [Target.Dependency] = ["BlockPool", "Hashing", "Storage", "Reactor"]
+
+let package = Package(
+  name: "spate",
+  products: [
+    .library(name: "Engine", targets: ["Engine"]),
+    .executable(name: "spate", targets: ["spate"]),
+    // For `Perf/` and `Tests/Fuzz/`, which reach into single rooms. No stability is promised.
+    .library(
+      name: "_SpateRooms",
+      targets: [
+        "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "DHT",
+        "MicroTransport", "BlockPool", "Swarm", "Hashing", "Storage", "Reactor", "TrackerServer",
+      ]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    // Ground: C shims over the two system packages.
+    .systemLibrary(
+      name: "CLibevent", path: "CShims/CLibevent", pkgConfig: "libevent_openssl",
+      providers: [.apt(["libevent-dev"])]),
+    .systemLibrary(
+      name: "COpenSSL", path: "CShims/COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"])]),
+    shim("CEvent", ["CLibevent", "COpenSSL"]),
+    shim("CHash", ["COpenSSL"]),
+    shim("CCrypto", ["COpenSSL"]),
+
+    // Pure rooms: no clock, no random source, no input or output.
+    room("TorrentModel"),
+    room("Bencode"),
+    room("Metainfo", ["TorrentModel", "Bencode", "Hashing"]),
+    room("PeerWire", ["TorrentModel", "Bencode"]),
+    room("TrackerProtocol", ["TorrentModel", "Bencode"]),
+    room("DHT", ["TorrentModel", "Bencode"] + collections),
+    room("MicroTransport", ["TorrentModel"]),
+    room("Swarm", ["TorrentModel", "PeerWire"] + collections),
+
+    // Rooms that touch the machine.
+    room("BlockPool"),
+    room("Hashing", ["CHash", "BlockPool"]),
+    room("Storage", ["TorrentModel", "BlockPool", "Hashing", system]),
+    room("Reactor", ["CEvent", "BlockPool"] + collections),
+
+    // Composition.
+    room("Engine", pureRooms + groundRooms + collections + [logging]),
+    room("TrackerServer", ["TrackerProtocol", "Reactor", "TorrentModel", "Bencode"] + collections),
+    .executableTarget(
+      name: "spate",
+      dependencies: [
+        "Engine", "TrackerServer", logging,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: swiftSettings),
+
+    // Tests mirror the rooms.
+    tests("TorrentModelTests", ["TorrentModel"]),
+    tests("BencodeTests", ["Bencode"]),
+    tests("MetainfoTests", ["Metainfo"]),
+    tests("PeerWireTests", ["PeerWire"]),
+    tests("TrackerProtocolTests", ["TrackerProtocol"]),
+    tests("SwarmTests", ["Swarm"]),
+    tests("BlockPoolTests", ["BlockPool"]),
+    tests("HashingTests", ["Hashing", "CHash", "BlockPool"]),
+    tests("StorageTests", ["Storage", "Hashing", "BlockPool", "TorrentModel"]),
+    tests("ReactorTests", ["Reactor", "BlockPool"]),
+    tests("EngineTests", ["Engine", "TrackerServer"] + pureRooms + groundRooms),
+    tests("TrackerServerTests", ["TrackerServer", "TrackerProtocol", "Reactor"]),
+    tests("HouseRulesTests", []),
+    tests(
+      "Simulation", ["Swarm", "TorrentModel", "PeerWire", "TrackerProtocol"] + collections,
+      path: "Tests/Simulation"),
+    tests("Interop", ["spate"], path: "Tests/Interop"),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
+)
