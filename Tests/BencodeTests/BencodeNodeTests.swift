@@ -3,13 +3,14 @@ import Testing
 @testable import Bencode
 
 @Suite struct BencodeNodeTests {
-  let bytes = latin1(
+  static let input = latin1(
     "d4:infod5:filesld6:lengthi42e4:pathl1:a2:bceee4:name3:foo7:privatei-7ee5:nodesl0:dei0eee")
-  var parser = BencodeParser(limits: BencodeLimits(length: 1000, depth: 64))
 
   // Expectations are held against copies: the macros cannot take values that may not escape.
 
-  @Test mutating func `finds values by key`() throws {
+  @Test func `finds values by key`() throws {
+    let bytes = Self.input
+    var parser = BencodeParser(limits: BencodeLimits(length: 1000, depth: 64))
     let root = try parser.parse(bytes.span)
     let info = try root["info"].unwrapped()
     let texts = [info["name"]?.text, info["nam"]?.text, info["namf"]?.text, info.text, root["inf"]?.text]
@@ -30,7 +31,9 @@ import Testing
     #expect(whole == 0..<bytes.count)
   }
 
-  @Test mutating func `gives the bytes of any value`() throws {
+  @Test func `gives the bytes of any value`() throws {
+    let bytes = Self.input
+    var parser = BencodeParser(limits: BencodeLimits(length: 1000, depth: 64))
     let root = try parser.parse(bytes.span)
     let info = try root["info"].unwrapped()
     let text = "d5:filesld6:lengthi42e4:pathl1:a2:bceee4:name3:foo7:privatei-7ee"
@@ -46,7 +49,9 @@ import Testing
     #expect(encoded == latin1(text))
   }
 
-  @Test mutating func `walks lists and dictionaries in the input's order`() throws {
+  @Test func `walks lists and dictionaries in the input's order`() throws {
+    let bytes = Self.input
+    var parser = BencodeParser(limits: BencodeLimits(length: 1000, depth: 64))
     let root = try parser.parse(bytes.span)
     var keys: [String] = []
     if var entries = root.entries {
@@ -67,7 +72,9 @@ import Testing
     #expect(empty == [true, true, false])
   }
 
-  @Test mutating func `knows the way to every value`() throws {
+  @Test func `knows the way to every value`() throws {
+    let bytes = Self.input
+    var parser = BencodeParser(limits: BencodeLimits(length: 1000, depth: 64))
     let root = try parser.parse(bytes.span)
     var paths = [root.keyPath, root["info"]?["files"]?.keyPath, root["info"]?["private"]?.keyPath]
     var elements = try root["nodes"]?.elements.unwrapped()

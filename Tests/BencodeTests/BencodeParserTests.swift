@@ -77,7 +77,7 @@ func latin1(_ text: String) -> [UInt8] {
     ("d1:a0:le", .keyIsNotAString, 6, ""),
     ("d4:infod5:filesld6:lengthi1eed6:lengthi01eeee", .nonCanonicalInteger, 38, "info.files[1].length"),
     ("d1:ai1e1:ai2ee", .duplicateKey, 7, "a"),
-    ("d1:xd1:bi1e1:ai2e1:bi3eee", .duplicateKey, 18, "x.b"),
+    ("d1:xd1:bi1e1:ai2e1:bi3eee", .duplicateKey, 17, "x.b"),
     ("d1:c0:1:a0:1:b0:1:a0:e", .duplicateKey, 16, "a"),
     ("i1ei2e", .trailingBytes(count: 3), 3, ""),
     ("le\n", .trailingBytes(count: 1), 2, ""),
