@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#define CEV_SWIFT_NAME(name) __attribute__((swift_name(#name)))
+
 /// An IPv4 or IPv6 socket address. `high` and `low` are the address as a big-endian number; IPv4 uses the low 32 bits
 /// of `low` only. `family` is 4 or 6, or 0 for "none".
 typedef struct {
@@ -18,26 +20,26 @@ typedef struct {
 /// What happened.
 typedef enum __attribute__((enum_extensibility(closed))) : uint32_t {
   /// A connection attempt succeeded.
-  CEV_RECORD_OPENED = 1,
+  CEV_RECORD_OPENED CEV_SWIFT_NAME(opened) = 1,
   /// The socket has bytes, an end of stream or an error to be read.
-  CEV_RECORD_READABLE,
+  CEV_RECORD_READABLE CEV_SWIFT_NAME(readable),
   /// The output fell to the low watermark after having been above it.
-  CEV_RECORD_WRITABLE,
+  CEV_RECORD_WRITABLE CEV_SWIFT_NAME(writable),
   /// The connection failed. `detail`: a `cev_close_cause`; `value`: errno.
-  CEV_RECORD_FAILED,
+  CEV_RECORD_FAILED CEV_SWIFT_NAME(failed),
   /// `value`: the accepted descriptor, which the receiver owns; `address`: its peer.
-  CEV_RECORD_ACCEPTED,
+  CEV_RECORD_ACCEPTED CEV_SWIFT_NAME(accepted),
   /// Accepting stopped. `value`: errno. The listener is disabled until it is told to go on.
-  CEV_RECORD_ACCEPT_FAILED,
-  CEV_RECORD_DATAGRAM_READABLE,
+  CEV_RECORD_ACCEPT_FAILED CEV_SWIFT_NAME(acceptFailed),
+  CEV_RECORD_DATAGRAM_READABLE CEV_SWIFT_NAME(datagramReadable),
   /// `detail`: an evutil_gai error or 0.
-  CEV_RECORD_RESOLVED,
+  CEV_RECORD_RESOLVED CEV_SWIFT_NAME(resolved),
   /// An HTTP exchange ended, well or not.
-  CEV_RECORD_HTTP_DONE,
+  CEV_RECORD_HTTP_DONE CEV_SWIFT_NAME(httpDone),
   /// A server received a request. `value`: the `cev_http_exchange *`.
-  CEV_RECORD_HTTP_REQUEST,
+  CEV_RECORD_HTTP_REQUEST CEV_SWIFT_NAME(httpRequest),
   /// `detail`: the signal's number.
-  CEV_RECORD_SIGNAL,
+  CEV_RECORD_SIGNAL CEV_SWIFT_NAME(signal),
 } cev_record_kind;
 
 typedef struct {

@@ -11,11 +11,11 @@ typedef struct {
 } cev_binding;
 
 typedef enum __attribute__((enum_extensibility(closed))) : int32_t {
-  CEV_CLOSE_CONNECT_FAILED = 1,
-  CEV_CLOSE_CONNECT_TIMED_OUT,
-  CEV_CLOSE_WRITE_FAILED,
+  CEV_CLOSE_CONNECT_FAILED CEV_SWIFT_NAME(connectFailed) = 1,
+  CEV_CLOSE_CONNECT_TIMED_OUT CEV_SWIFT_NAME(connectTimedOut),
+  CEV_CLOSE_WRITE_FAILED CEV_SWIFT_NAME(writeFailed),
   /// Everything queued before `cev_connection_close_after_flush` was handed to the kernel.
-  CEV_CLOSE_FLUSHED,
+  CEV_CLOSE_FLUSHED CEV_SWIFT_NAME(flushed),
 } cev_close_cause;
 
 typedef struct cev_connection cev_connection;

@@ -15,17 +15,17 @@ cev_tls *_Nullable cev_tls_new(
 void cev_tls_free(cev_tls *_Nonnull tls);
 
 typedef enum __attribute__((enum_extensibility(closed))) : int32_t {
-  CEV_HTTP_OK = 0,
+  CEV_HTTP_OK CEV_SWIFT_NAME(ok) = 0,
   /// `cev_http_error_number` tells why.
-  CEV_HTTP_CONNECT_FAILED,
-  CEV_HTTP_TIMED_OUT,
+  CEV_HTTP_CONNECT_FAILED CEV_SWIFT_NAME(connectFailed),
+  CEV_HTTP_TIMED_OUT CEV_SWIFT_NAME(timedOut),
   /// `cev_http_failure_text` tells why.
-  CEV_HTTP_CERTIFICATE_REFUSED,
-  CEV_HTTP_TLS_FAILED,
+  CEV_HTTP_CERTIFICATE_REFUSED CEV_SWIFT_NAME(certificateRefused),
+  CEV_HTTP_TLS_FAILED CEV_SWIFT_NAME(tlsFailed),
   /// The connection ended before the response did.
-  CEV_HTTP_CLOSED_EARLY,
-  CEV_HTTP_BAD_RESPONSE,
-  CEV_HTTP_TOO_LARGE,
+  CEV_HTTP_CLOSED_EARLY CEV_SWIFT_NAME(closedEarly),
+  CEV_HTTP_BAD_RESPONSE CEV_SWIFT_NAME(badResponse),
+  CEV_HTTP_TOO_LARGE CEV_SWIFT_NAME(tooLarge),
 } cev_http_failure;
 
 typedef struct {

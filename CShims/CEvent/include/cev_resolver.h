@@ -6,12 +6,12 @@ typedef struct cev_resolver cev_resolver;
 typedef struct cev_resolution cev_resolution;
 
 typedef enum __attribute__((enum_extensibility(closed))) : int32_t {
-  CEV_RESOLVE_OK = 0,
-  CEV_RESOLVE_NOT_FOUND,
-  CEV_RESOLVE_TEMPORARY,
-  CEV_RESOLVE_FAILED,
-  CEV_RESOLVE_NO_NAMESERVER,
-  CEV_RESOLVE_NO_MEMORY,
+  CEV_RESOLVE_OK CEV_SWIFT_NAME(ok) = 0,
+  CEV_RESOLVE_NOT_FOUND CEV_SWIFT_NAME(notFound),
+  CEV_RESOLVE_TEMPORARY CEV_SWIFT_NAME(temporary),
+  CEV_RESOLVE_FAILED CEV_SWIFT_NAME(failed),
+  CEV_RESOLVE_NO_NAMESERVER CEV_SWIFT_NAME(noNameserver),
+  CEV_RESOLVE_NO_MEMORY CEV_SWIFT_NAME(noMemory),
 } cev_resolve_result;
 
 /// A resolver that reads `resolv_conf` and `hosts`; either may be null. Null when memory ran out.
