@@ -35,7 +35,9 @@ extension BlockPool {
   /// Returns the number of system calls.
   /// - Throws: the error of `pwritev`; what was written before it stays written.
   @discardableResult
-  public func write(_ segments: Span<BlockSegment>, to descriptor: CInt, at offset: Int64) throws(SystemError) -> Int {
+  public func write(_ segments: Span<BlockSegment>, to descriptor: CInt, at offset: Int64) throws(SystemError)
+    -> Int
+  {
     let result = unsafe transfer(segments, at: offset) { vector, count, position in
       unsafe pwritev(descriptor, vector, count, position)
     }
@@ -47,7 +49,9 @@ extension BlockPool {
 
   /// Reads into the segments, end to end, from `offset` of a file. Returns the bytes read, fewer than asked for at the
   /// end of the file.
-  public func read(into segments: Span<BlockSegment>, from descriptor: CInt, at offset: Int64) throws(SystemError) -> Int {
+  public func read(into segments: Span<BlockSegment>, from descriptor: CInt, at offset: Int64)
+    throws(SystemError) -> Int
+  {
     let result = unsafe transfer(segments, at: offset) { vector, count, position in
       unsafe preadv(descriptor, vector, count, position)
     }

@@ -157,7 +157,9 @@ public final class BlockPool: @unchecked Sendable {
 
   /// Reads the first `count` bytes of a block the caller holds.
   @inlinable
-  public func withBytes<R>(of id: BlockID, count: Int = blockLength, _ body: (RawSpan) throws -> R) rethrows -> R {
+  public func withBytes<R>(of id: BlockID, count: Int = blockLength, _ body: (RawSpan) throws -> R) rethrows
+    -> R
+  {
     precondition(count >= 0 && count <= BlockPool.blockLength && Int(id.rawValue) < capacity)
     return try body(unsafe RawSpan(_unsafeStart: address(of: id), byteCount: count))
   }

@@ -54,7 +54,9 @@ public struct IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible
   /// The IPv4 address inside ::a.b.c.d, NAT64 (64:ff9b::/96) or 6to4 (2002::/16).
   var embeddedV4: IPAddress? {
     if high == 0 && low >> 32 == 0 && low > 1 { return IPAddress(v4: UInt32(truncatingIfNeeded: low)) }
-    if high == 0x0064_ff9b_0000_0000 && low >> 32 == 0 { return IPAddress(v4: UInt32(truncatingIfNeeded: low)) }
+    if high == 0x0064_ff9b_0000_0000 && low >> 32 == 0 {
+      return IPAddress(v4: UInt32(truncatingIfNeeded: low))
+    }
     if high >> 48 == 0x2002 { return IPAddress(v4: UInt32(truncatingIfNeeded: high >> 16)) }
     return nil
   }
@@ -102,7 +104,9 @@ public struct IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible
     var value: UInt32 = 0
     var parts = 0
     for part in bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {
-      guard (1...3).contains(part.count), part.count == 1 || part.first != UInt8(ascii: "0") else { return nil }
+      guard (1...3).contains(part.count), part.count == 1 || part.first != UInt8(ascii: "0") else {
+        return nil
+      }
       var number: UInt32 = 0
       for digit in part {
         guard digit >= UInt8(ascii: "0") && digit <= UInt8(ascii: "9") else { return nil }
@@ -117,19 +121,20 @@ public struct IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible
 
   private static func parseV6(_ bytes: [UInt8]) -> IPAddress? {
     let colon = UInt8(ascii: ":")
-    /// Groups of one side of "::"; nil when malformed.
-    func groups(_ side: ArraySlice<UInt8>) -> [UInt16]? {
+    /// Groups of one side of "::"; nil when malformed. A dotted quad may only end the whole address.
+    func groups(_ side: ArraySlice<UInt8>, endsAddress: Bool) -> [UInt16]? {
       guard !side.isEmpty else { return [] }
       var result: [UInt16] = []
       let parts = side.split(separator: colon, omittingEmptySubsequences: false)
       for (index, part) in parts.enumerated() {
         if part.contains(UInt8(ascii: ".")) {
-          guard index == parts.count - 1, let v4 = parseV4(part) else { return nil }
+          guard endsAddress, index == parts.count - 1, let v4 = parseV4(part) else { return nil }
           result.append(UInt16(v4 >> 16))
           result.append(UInt16(v4 & 0xffff))
           continue
         }
-        guard (1...4).contains(part.count), let value = UInt16(String(decoding: part, as: UTF8.self), radix: 16),
+        guard (1...4).contains(part.count),
+          let value = UInt16(String(decoding: part, as: UTF8.self), radix: 16),
           part.first != UInt8(ascii: "+")
         else { return nil }
         result.append(value)
@@ -143,11 +148,12 @@ public struct IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible
       break
     }
     if let gap {
-      guard let head = groups(bytes[..<gap]), let tail = groups(bytes[(gap + 2)...]), head.count + tail.count < 8
+      guard let head = groups(bytes[..<gap], endsAddress: false),
+        let tail = groups(bytes[(gap + 2)...], endsAddress: true), head.count + tail.count < 8
       else { return nil }
       all = head + [UInt16](repeating: 0, count: 8 - head.count - tail.count) + tail
     } else {
-      guard let whole = groups(bytes[...]), whole.count == 8 else { return nil }
+      guard let whole = groups(bytes[...], endsAddress: true), whole.count == 8 else { return nil }
       all = whole
     }
     var high: UInt64 = 0

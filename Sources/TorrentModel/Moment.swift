@@ -15,7 +15,9 @@ public struct Moment: Hashable, Comparable, Sendable {
     let (sum, overflow) = a.nanoseconds.addingReportingOverflow(b.nanoseconds)
     return Moment(nanoseconds: overflow ? (b.nanoseconds > 0 ? .max : .min) : sum)
   }
-  @inlinable public static func - (a: Moment, b: Interval) -> Moment { a + Interval(nanoseconds: -b.nanoseconds) }
+  @inlinable public static func - (a: Moment, b: Interval) -> Moment {
+    a + Interval(nanoseconds: -b.nanoseconds)
+  }
   @inlinable public static func - (a: Moment, b: Moment) -> Interval {
     Interval(nanoseconds: a.nanoseconds &- b.nanoseconds)
   }
