@@ -1,3 +1,5 @@
+import TorrentModel
+
 /// The files of a torrent, in the order in which their bytes follow each other (BEP 3).
 ///
 /// A million files are no exception, so the table is a handful of flat arrays, some 17 bytes and the file's own name
@@ -15,13 +17,14 @@ public struct FileTable: RandomAccessCollection, Sendable {
   }
 
   /// The length of all files together in bytes, padding included.
-  public var totalLength: Int64 { storage.offsets.last ?? 0 }
+  public var totalLength: Int64 { layout.totalLength }
+  /// Where each file lies in the torrent's contents.
+  public var layout: FileLayout { storage.layout }
 }
 
 /// The arrays of a ``FileTable``.
 final class FileTableStorage: Sendable {
-  /// Where each file begins in the torrent's contents, and where the last one ends.
-  let offsets: [Int64]
+  let layout: FileLayout
   let attributes: [FileAttributes]
   /// The folder each file is in: 0 is the torrent's own, others are one more than their index below.
   let parents: [UInt32]
@@ -32,10 +35,10 @@ final class FileTableStorage: Sendable {
   let symlinks: [Symlink]
 
   init(
-    offsets: [Int64], attributes: [FileAttributes], parents: [UInt32], names: NameList,
+    layout: FileLayout, attributes: [FileAttributes], parents: [UInt32], names: NameList,
     folderParents: [UInt32], folderNames: NameList, symlinks: [Symlink]
   ) {
-    self.offsets = offsets
+    self.layout = layout
     self.attributes = attributes
     self.parents = parents
     self.names = names

@@ -1,3 +1,5 @@
+import TorrentModel
+
 /// Gathers the files of a torrent and gives each its own safe path.
 ///
 /// Folders are known before any file gets its name, so a file never takes a folder's place: of a file and a folder of
@@ -6,7 +8,7 @@
 struct FileTableBuilder {
   private let rules: PathRules
 
-  private var offsets: [Int64] = [0]
+  private var lengths: [Int64] = []
   private var attributes: [FileAttributes] = []
   private var parents: [UInt32] = []
   private var names = NameList()
@@ -36,7 +38,7 @@ struct FileTableBuilder {
   }
 
   var count: Int { attributes.count }
-  var totalLength: Int64 { offsets[offsets.count - 1] }
+  private(set) var totalLength: Int64 = 0
 
   /// Begins the path of the next file at the torrent's folder.
   mutating func beginPath() {
@@ -95,7 +97,8 @@ struct FileTableBuilder {
     guard length >= 0 else { throw .negativeLength(length) }
     let (end, overflows) = totalLength.addingReportingOverflow(length)
     guard !overflows else { throw .totalLengthOverflows }
-    offsets.append(end)
+    totalLength = end
+    lengths.append(length)
     self.attributes.append(attributes)
   }
 
@@ -121,6 +124,7 @@ extension FileTableBuilder {
   }
 
   consuming func finish() -> Result {
+    guard let layout = FileLayout(lengths: lengths) else { preconditionFailure("lengths were checked one by one") }
     var taken = TakenNames(folders: folders)
     var renames: [(file: Int, name: [UInt8])] = []
     for file in 0..<count where !attributes[file].contains(.padding) {
@@ -137,13 +141,12 @@ extension FileTableBuilder {
     }
     if !renames.isEmpty { rename(renames) }
     let (symlinks, plainLinks) = resolveLinks(taken)
-    offsets.trim()
     attributes.trim()
     parents.trim()
     names.trim()
     folderNames.trim()
     let storage = FileTableStorage(
-      offsets: offsets, attributes: attributes, parents: parents, names: names,
+      layout: layout, attributes: attributes, parents: parents, names: names,
       folderParents: folders.folders, folderNames: folderNames, symlinks: symlinks)
     return Result(
       files: FileTable(storage: storage), renamed: renames.map(\.file), plainLinks: plainLinks)

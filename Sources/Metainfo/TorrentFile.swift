@@ -5,9 +5,9 @@ public struct TorrentFile: Sendable {
   public let index: Int
 
   /// Bytes.
-  public var length: Int64 { storage.offsets[index + 1] - storage.offsets[index] }
+  public var length: Int64 { storage.layout.length(of: index) }
   /// Where it begins in the torrent's contents, in bytes.
-  public var offset: Int64 { storage.offsets[index] }
+  public var offset: Int64 { storage.layout.start(of: index) }
   public var attributes: FileAttributes { storage.attributes[index] }
   /// Whether it only fills up a piece: its bytes are zero, and it is never made on disk (BEP 47).
   public var isPadding: Bool { attributes.contains(.padding) }
