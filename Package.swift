@@ -4,12 +4,13 @@ import PackageDescription
 /// `SPATE_STRICT=1` (set by `make lint`, `make test` and CI) turns every warning of our own code into an error.
 let strict = Context.environment["SPATE_STRICT"] != nil
 
-let swiftSettings: [SwiftSetting] =
+let testSettings: [SwiftSetting] =
   [
-    .strictMemorySafety(),
     .enableExperimentalFeature("Lifetimes"),
     .enableUpcomingFeature("ExistentialAny"),
   ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+let swiftSettings: [SwiftSetting] = [.strictMemorySafety()] + testSettings
 
 let cSettings: [CSetting] =
   [.define("_GNU_SOURCE")] + (strict ? [.treatAllWarnings(as: .error)] : [])
@@ -27,7 +28,7 @@ func tests(
 ) -> Target {
   .testTarget(
     name: name, dependencies: dependencies, path: path ?? "Tests/\(name)", exclude: exclude,
-    swiftSettings: swiftSettings)
+    swiftSettings: testSettings)
 }
 
 let collections: [Target.Dependency] = [
