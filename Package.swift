@@ -23,9 +23,11 @@ func shim(_ name: String, _ libraries: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: libraries, path: "CShims/\(name)", cSettings: cSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil, exclude: [String] = []
+) -> Target {
   .testTarget(
-    name: name, dependencies: dependencies, path: path ?? "Tests/\(name)",
+    name: name, dependencies: dependencies, path: path ?? "Tests/\(name)", exclude: exclude,
     swiftSettings: testSettings)
 }
 
@@ -103,8 +105,8 @@ let package = Package(
 
     // Tests mirror the rooms.
     tests("TorrentModelTests", ["TorrentModel"]),
-    tests("BencodeTests", ["Bencode"]),
-    tests("MetainfoTests", ["Metainfo"]),
+    tests("BencodeTests", ["Bencode", "TorrentModel"]),
+    tests("MetainfoTests", ["Metainfo", "Bencode", "TorrentModel"], exclude: ["Fixtures"]),
     tests("PeerWireTests", ["PeerWire"]),
     tests("TrackerProtocolTests", ["TrackerProtocol"]),
     tests("SwarmTests", ["Swarm"]),
