@@ -105,8 +105,8 @@ let package = Package(
 
     // Tests mirror the rooms.
     tests("TorrentModelTests", ["TorrentModel"]),
-    tests("BencodeTests", ["Bencode"]),
-    tests("MetainfoTests", ["Metainfo"]),
+    tests("BencodeTests", ["Bencode", "TorrentModel"]),
+    tests("MetainfoTests", ["Metainfo", "Bencode", "TorrentModel"], exclude: ["Fixtures"]),
     tests("PeerWireTests", ["PeerWire"]),
     tests("TrackerProtocolTests", ["TrackerProtocol"]),
     tests("SwarmTests", ["Swarm"]),
