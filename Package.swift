@@ -38,6 +38,7 @@ let collections: [Target.Dependency] = [
 ]
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let pureRooms: [Target.Dependency] = [
   "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "DHT", "MicroTransport",
@@ -95,13 +96,8 @@ let package = Package(
     // Composition.
     room("Engine", pureRooms + groundRooms + collections + [logging]),
     room("TrackerServer", ["TrackerProtocol", "Reactor", "TorrentModel", "Bencode"] + collections),
-    .executableTarget(
-      name: "spate",
-      dependencies: [
-        "Engine", "TrackerServer", logging,
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
-      swiftSettings: swiftSettings),
+    room("SpateCommand", ["Engine", "TrackerServer", logging, system, arguments]),
+    .executableTarget(name: "spate", dependencies: ["SpateCommand"], swiftSettings: swiftSettings),
 
     // Tests mirror the rooms.
     tests("TorrentModelTests", ["TorrentModel"]),
@@ -116,6 +112,7 @@ let package = Package(
     tests("ReactorTests", ["Reactor", "BlockPool"]),
     tests("EngineTests", ["Engine", "TrackerServer"] + pureRooms + groundRooms),
     tests("TrackerServerTests", ["TrackerServer", "TrackerProtocol", "Reactor"]),
+    tests("CommandTests", ["SpateCommand", "Engine"]),
     tests("HouseRulesTests", []),
     tests(
       "Simulation", ["Swarm", "TorrentModel", "PeerWire", "TrackerProtocol"] + collections,

@@ -1,1 +1,4 @@
-print("spate")
+import SpateCommand
+
+let tool = CommandLineTool()
+await tool.run()

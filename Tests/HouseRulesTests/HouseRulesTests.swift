@@ -77,6 +77,7 @@ enum PackageText {
     "collections": ImportTable.collections,
     "system": ["SystemPackage"],
     "logging": ["Logging"],
+    "arguments": ["ArgumentParser"],
     "pureRooms": ImportTable.pure,
     "groundRooms": ["BlockPool", "Hashing", "Storage", "Reactor"],
   ]

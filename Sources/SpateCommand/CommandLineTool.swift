@@ -1,0 +1,86 @@
+import ArgumentParser
+import Foundation
+
+/// A command of `spate`: does its work and says how it ended.
+protocol SpateSubcommand: ParsableCommand, Sendable {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus
+}
+
+struct Spate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "spate", abstract: "Downloads and seeds torrents, fast.",
+    discussion: """
+      Results go to standard output, progress and messages to standard error. Every option can also be set by an \
+      environment variable or in a configuration file ('spate help configuration'); what the exit code means is listed by \
+      'spate help exit-codes'.
+      """,
+    version: Version.number,
+    subcommands: [
+      Download.self, Seed.self, Create.self, Show.self, Verify.self, Scrape.self, Tracker.self, Completions.self,
+    ],
+    groupedSubcommands: [
+      CommandGroup(name: "Help topics", subcommands: [ExitCodesTopic.self, ConfigurationTopic.self])
+    ])
+
+  func validate() throws { throw ValidationError("Missing a command, such as 'spate download'.") }
+}
+
+/// The program: arguments in, exit code out.
+public struct CommandLineTool {
+  private let interrupts: Interrupts
+
+  /// To be called first, before any other thread is made.
+  public init() {
+    SystemTerminal.ignoreBrokenPipes()
+    interrupts = Interrupts(SystemSignals())
+  }
+
+  public func run(_ arguments: [String] = Array(CommandLine.arguments.dropFirst())) async -> Never {
+    exit(await status(arguments).rawValue)
+  }
+
+  private func status(_ arguments: [String]) async -> ExitStatus {
+    let console = Console(environment: ProcessInfo.processInfo.environment)
+    do throws(CommandFailure) {
+      switch try Self.parse(arguments) {
+      case .command(let command): return try await command.execute(interrupts)
+      case .text(let text):
+        try console.result(text)
+        return .success
+      }
+    } catch {
+      if !error.description.isEmpty {
+        console.line(console.style.coloured("spate: error: ", .red) + Printable.text(error.description))
+      }
+      return error.status
+    }
+  }
+
+  enum Parsed {
+    case command(any SpateSubcommand)
+    /// Help, the version or a script, to be printed.
+    case text(String)
+  }
+
+  static func parse(_ arguments: [String]) throws(CommandFailure) -> Parsed {
+    do {
+      var command = try Spate.parseAsRoot(arguments)
+      if let command = command as? any SpateSubcommand { return .command(command) }
+      // `help` and its kin print by throwing.
+      try command.run()
+      return .text("")
+    } catch {
+      if Spate.exitCode(for: error) == .success {
+        return .text(Spate.fullMessage(for: error))
+      }
+      let message = Spate.message(for: error).split(separator: "\n").joined(separator: " ")
+      throw CommandFailure(.usage, "\(message) (\(helpHint(arguments)))")
+    }
+  }
+
+  private static func helpHint(_ arguments: [String]) -> String {
+    let names = Spate.configuration.subcommands.map { $0._commandName }
+    guard let first = arguments.first, names.contains(first) else { return "see 'spate --help'" }
+    return "see 'spate \(first) --help'"
+  }
+}

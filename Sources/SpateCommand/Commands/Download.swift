@@ -1,0 +1,54 @@
+import ArgumentParser
+
+struct Download: SpateSubcommand {
+  static let configuration = CommandConfiguration(
+    commandName: "download", abstract: "Download torrents.",
+    discussion: """
+      Ends when every torrent is complete and verified, or when its seed goal is met. What was interrupted goes on when \
+      the same command is run again.
+
+        spate download debian.torrent -d /srv/iso
+        spate download https://example.org/a.torrent --select-file 1-3 --seed-ratio 1
+        spate download -i list.txt -j 4 --progress json --json
+      """)
+
+  @Argument(
+    help: "A .torrent file, its http(s) URL, or - for standard input.", completion: .file(extensions: ["torrent"]))
+  var source: [String] = []
+
+  @Option(
+    name: [.customShort("i"), .long],
+    help: ArgumentHelp("Sources from this file, one a line; - for standard input.", valueName: "list"),
+    completion: .file())
+  var inputFile: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Torrents under way at once; others wait. (default: 16)", valueName: "n"))
+  var jobs: Count<Positive>?
+
+  @Flag(inversion: .prefixedNo, help: "Fetch pieces in order, for playing while downloading.")
+  var sequential: Bool?
+
+  @Option(help: ArgumentHelp("How files are made: sparse, full or none. (default: sparse)", valueName: "how"))
+  var allocation: AllocationMode?
+
+  @Option(help: ArgumentHelp("Give up when nothing arrived for so long, such as 90s or 10m.", valueName: "time"))
+  var timeout: TimeSpan?
+
+  @OptionGroup var transfer: TransferOptions
+
+  func validate() throws {
+    if source.isEmpty && inputFile == nil { throw ValidationError("Missing expected argument '<source> ...'.") }
+  }
+
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+    try await transfer.run(
+      "download",
+      { layers, plan throws(CommandFailure) in
+        plan.sources = try TorrentSource.all(source, list: inputFile)
+        plan.concurrent = try layers.value(jobs, .jobs)?.value ?? 16
+        plan.torrent.isSequential = try layers.flag(sequential, .sequential)
+        plan.torrent.allocation = try layers.value(allocation, .allocation) ?? .sparse
+        plan.goal.timeout = try layers.value(timeout, .timeout)?.seconds
+      }, interrupts: interrupts)
+  }
+}

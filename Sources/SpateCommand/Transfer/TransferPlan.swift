@@ -1,0 +1,109 @@
+import Engine
+
+/// All that `spate download` and `spate seed` were told.
+struct TransferPlan: Sendable {
+  var goal: TransferGoal
+  var sources: [TorrentSource]
+  var session: SessionConfiguration
+  /// For every torrent; its files are chosen by `selection`.
+  var torrent: TorrentOptions
+  var selection: SelectionRules
+  /// Peers of every torrent.
+  var peers: [PeerAddress]
+  /// Torrents under way at once.
+  var concurrent: Int
+  /// Where to write counts of the data path at the end.
+  var countersFile: String?
+}
+
+/// One torrent of a command, from its source to its result.
+struct TransferJob {
+  enum Phase {
+    case waiting
+    case loading
+    case active(Torrent, TransferWatch)
+    case ended(TransferResult)
+    /// The same torrent was named before.
+    case leftOut
+  }
+
+  let source: TorrentSource
+  private(set) var phase = Phase.waiting
+  /// The newest counts.
+  var row: ProgressRow?
+  /// What the disk last complained about; nil while it works.
+  var failure: TorrentFailure?
+  var wasToldComplete = false
+  /// Trackers' complaints that were passed on already.
+  var complaints: Set<String> = []
+
+  init(source: TorrentSource) { self.source = source }
+
+  var torrent: Torrent? {
+    if case .active(let torrent, _) = phase { torrent } else { nil }
+  }
+
+  mutating func enter(_ phase: Phase) { self.phase = phase }
+}
+
+/// The jobs of a command, and how many are where: lists of many thousand torrents are not walked for every event.
+struct TransferJobs {
+  private var all: [TransferJob]
+  private(set) var loading = 0
+  private(set) var ended = 0
+  /// Numbers of the jobs that are with the session.
+  private(set) var active: Set<Int> = []
+  /// The first job that waits; those behind it wait too.
+  private(set) var nextWaiting = 0
+
+  init(_ sources: [TorrentSource]) { all = sources.map { TransferJob(source: $0) } }
+
+  var indices: Range<Int> { all.indices }
+  var waiting: Int { all.count - nextWaiting }
+  var isOver: Bool { ended == all.count }
+
+  subscript(number: Int) -> TransferJob {
+    get { all[number] }
+    _modify { yield &all[number] }
+  }
+
+  /// The only way into another phase.
+  mutating func enter(_ phase: TransferJob.Phase, _ number: Int) {
+    count(all[number].phase, number, -1)
+    count(phase, number, 1)
+    all[number].enter(phase)
+  }
+
+  private mutating func count(_ phase: TransferJob.Phase, _ number: Int, _ step: Int) {
+    switch phase {
+    case .waiting: break
+    case .loading: loading += step
+    case .active:
+      if step > 0 { active.insert(number) } else { active.remove(number) }
+    case .ended, .leftOut: ended += step
+    }
+  }
+
+  /// The next that waits its turn enters loading.
+  mutating func loadNext() -> Int? {
+    guard nextWaiting < all.count else { return nil }
+    let number = nextWaiting
+    nextWaiting += 1
+    enter(.loading, number)
+    return number
+  }
+
+  /// Those with the session whose disk works.
+  var working: Int { active.count { all[$0].failure == nil } }
+
+  /// Nothing is left to wait for: all have ended but those whose disk failed.
+  var isSettled: Bool { ended + active.count == all.count && working == 0 }
+
+  var results: [TransferResult] {
+    all.compactMap { if case .ended(let result) = $0.phase { result } else { nil } }
+  }
+
+  func snapshot() -> ProgressSnapshot {
+    ProgressSnapshot(rows: active.sorted().compactMap { all[$0].row }, finished: ended, waiting: waiting)
+  }
+}

@@ -1,0 +1,353 @@
+import Engine
+import Foundation
+import Logging
+
+/// Runs a plan: loads its torrents, hands them to a session, watches them, ends in order.
+actor TransferRunner {
+  /// What the runner waits for, in one stream.
+  private enum Input: Sendable {
+    case session(SessionEvent)
+    case loaded(Int, Result<TorrentMetainfo, CommandFailure>)
+    case resolved([Endpoint])
+    case tick
+    case interrupted
+  }
+
+  private let plan: TransferPlan
+  private let console: Console
+  private let view: any ProgressView
+  private let logger: Logger
+  private let printsResults: Bool
+  private let inputs: AsyncStream<Input>
+  private let post: AsyncStream<Input>.Continuation
+  private let clock = ContinuousClock()
+  private let started = ContinuousClock.now
+
+  private var jobs: TransferJobs
+  private var jobByHash: [InfoHash: Int] = [:]
+  private var claims = TargetClaims()
+  private var peers: [Endpoint]
+  private var session: Session?
+  private var lastUpdate = -Double.infinity
+  private var isInterrupted = false
+  private var outputFailure: CommandFailure?
+
+  /// Torrents read at once: files are small, and disks have one head.
+  private static let loadingLimit = 8
+  /// For leaving in order, within the five seconds that are promised.
+  private static let shutdownSeconds = 4.0
+
+  /// - Parameters:
+  ///   - printsResults: a line on standard output for each torrent that is complete.
+  init(
+    _ plan: TransferPlan, console: Console, view: sending any ProgressView, logger: Logger, printsResults: Bool
+  ) {
+    self.plan = plan
+    self.console = console
+    self.view = view
+    self.logger = logger
+    self.printsResults = printsResults
+    jobs = TransferJobs(plan.sources)
+    peers = plan.peers.compactMap(\.endpoint)
+    (inputs, post) = AsyncStream<Input>.makeStream()
+  }
+
+  /// Asks the runner to end in order. From any thread.
+  nonisolated func interrupt() { post.yield(.interrupted) }
+
+  // MARK: The run
+
+  /// - Returns: how each torrent ended, in the order of the sources.
+  func run() async throws(CommandFailure) -> [TransferResult] {
+    let session: Session
+    do { session = try await Session.start(plan.session) } catch { throw CommandFailure(error) }
+    self.session = session
+    logger.info("listening on port \(session.listenPort.map(String.init) ?? "none")")
+    let listener = Task { [post] in
+      for await event in session.events { post.yield(.session(event)) }
+    }
+    let ticker = Task { [post, interval = min(1, view.interval)] in
+      while !Task.isCancelled {
+        try? await Task.sleep(for: .seconds(interval))
+        post.yield(.tick)
+      }
+    }
+    resolvePeers()
+    loadMore()
+    for await input in inputs {
+      await take(input)
+      // A seed whose disk fails waits for the disk.
+      if isInterrupted || jobs.isOver || jobs.isSettled && plan.goal.kind == .download { break }
+    }
+    ticker.cancel()
+    listener.cancel()
+    await finish(session)
+    if let outputFailure { throw outputFailure }
+    return jobs.results
+  }
+
+  private func take(_ input: Input) async {
+    switch input {
+    case .session(let event): await take(event)
+    case .loaded(let number, let result): await loaded(number, result)
+    case .resolved(let endpoints):
+      peers += endpoints
+      for number in jobs.active { await jobs[number].torrent?.addPeers(endpoints) }
+    case .tick: await tick()
+    case .interrupted: isInterrupted = true
+    }
+  }
+
+  private var now: Double {
+    let passed = (clock.now - started).components
+    return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
+  }
+
+  // MARK: Loading
+
+  private func resolvePeers() {
+    for peer in plan.peers where peer.endpoint == nil {
+      Task { [post, logger] in
+        do { post.yield(.resolved(try await Session.resolve(host: peer.host, port: peer.port))) } catch {
+          logger.warning("--peer: \(error)")
+        }
+      }
+    }
+  }
+
+  private func loadMore() {
+    // A torrent whose disk failed leaves its place to others.
+    while jobs.loading < Self.loadingLimit, jobs.loading + jobs.working < plan.concurrent,
+      let number = jobs.loadNext()
+    {
+      let source = jobs[number].source
+      let certificate = plan.session.certificateFile
+      Task { [post] in
+        do throws(CommandFailure) {
+          post.yield(.loaded(number, .success(try await source.load(certificateFile: certificate))))
+        } catch {
+          post.yield(.loaded(number, .failure(error)))
+        }
+      }
+    }
+  }
+
+  private func loaded(_ number: Int, _ result: Result<TorrentMetainfo, CommandFailure>) async {
+    defer { loadMore() }
+    guard let session else { return }
+    do throws(CommandFailure) {
+      let metainfo = try result.get()
+      let info = metainfo.info
+      for warning in metainfo.warnings { logger.info("\(jobs[number].source): \(warning)") }
+      if let other = jobByHash[info.infoHash] {
+        logger.warning("\(jobs[number].source) is the same torrent as \(jobs[other].source) and left out")
+        return jobs.enter(.leftOut, number)
+      }
+      if plan.goal.kind == .download, let path = claims.claim(info) {
+        throw CommandFailure(
+          .other, "another torrent of this command writes '\(path)' too; download it with another -d")
+      }
+      var options = plan.torrent
+      options.selectedFiles = try plan.selection.select(from: info)
+      options.peers = peers
+      let torrent: Torrent
+      do { torrent = try await session.add(metainfo, options) } catch { throw CommandFailure(error) }
+      jobByHash[info.infoHash] = number
+      jobs.enter(.active(torrent, TransferWatch(goal: plan.goal)), number)
+      await refresh(number)
+    } catch {
+      let name = (try? result.get())?.info.name ?? jobs[number].source.description
+      complain(error, of: name)
+      jobs.enter(
+        .ended(
+          TransferResult(
+            status: .failed, exit: error.status, error: error.description, name: name,
+            infohash: (try? result.get())?.info.infoHash.hex)), number)
+    }
+  }
+
+  private func complain(_ failure: CommandFailure, of name: String) {
+    let place = Printable.text(name)
+    logger.error(
+      "\(failure.description.contains(place) ? "" : place + ": ")\(failure.description)")
+  }
+
+  // MARK: Watching
+
+  private func take(_ event: SessionEvent) async {
+    switch event {
+    case .stateChanged(let hash, let state):
+      guard let number = await refreshed(hash) else { return }
+      tell(.stateChanged(state), number)
+      await judge(number)
+      // A place in the queue may have become free.
+      loadMore()
+    case .completed(let hash):
+      guard let number = await refreshed(hash) else { return }
+      complete(number)
+    case .failed(let hash, let failure):
+      guard let number = await refreshed(hash), jobs[number].failure != failure else { return }
+      jobs[number].failure = failure
+      tell(.failed(failure.description), number)
+    case .trackerFailed(let hash, let url, let reason):
+      passOn(.trackerFailed(url: url, message: reason), key: "\(url) \(reason)", hash)
+    case .trackerWarned(let hash, let url, let text):
+      passOn(.trackerWarned(url: url, message: text), key: "\(url) \(text)", hash)
+    case .warning(let hash?, let text): passOn(.warning(text), key: text, hash)
+    case .warning(nil, let text): logger.warning("\(text)")
+    case .trackerReplied(_, let url, let peers): logger.info("tracker \(url): \(peers) peers")
+    case .peerConnected(_, let endpoint, let client): logger.debug("peer \(endpoint) connected: \(client)")
+    case .peerDisconnected(_, let endpoint, let reason): logger.debug("peer \(endpoint) gone: \(reason)")
+    case .peerBanned(_, let address, let reason): logger.info("peer \(address) banned: \(reason)")
+    case .pieceFailed(_, let piece): logger.info("piece \(piece) does not match its hash and is fetched again")
+    case .pieceVerified: break
+    }
+  }
+
+  /// Each complaint once a torrent: trackers are asked again and again.
+  private func passOn(_ news: ProgressNews, key: String, _ hash: InfoHash) {
+    guard let number = jobByHash[hash], jobs[number].complaints.count < 100,
+      jobs[number].complaints.insert(key).inserted
+    else { return }
+    tell(news, number)
+  }
+
+  private func tell(_ news: ProgressNews, _ number: Int) {
+    guard let row = jobs[number].row else { return }
+    view.news(news, of: row)
+  }
+
+  /// Fetches the counts of the torrent with the info-hash, if it is under way.
+  private func refreshed(_ hash: InfoHash) async -> Int? {
+    guard let number = jobByHash[hash], jobs[number].torrent != nil else { return nil }
+    await refresh(number)
+    return number
+  }
+
+  @discardableResult
+  private func refresh(_ number: Int) async -> TorrentStatus? {
+    guard let torrent = jobs[number].torrent else { return nil }
+    let status = await torrent.status()
+    jobs[number].row = ProgressRow(status, contents: torrent.metainfo.info.layout.totalLength)
+    if status.state == .failed {
+      jobs[number].failure = jobs[number].failure ?? status.error
+    } else if status.state == .downloading || status.state == .seeding {
+      jobs[number].failure = nil
+    }
+    return status
+  }
+
+  private func tick() async {
+    for number in jobs.active.sorted() { await judge(number) }
+    guard now - lastUpdate >= view.interval - 0.01 else { return }
+    lastUpdate = now
+    view.update(jobs.snapshot())
+  }
+
+  /// Looks at a torrent, and ends it if it is done.
+  private func judge(_ number: Int) async {
+    guard let status = await refresh(number), case .active(let torrent, var watch) = jobs[number].phase else { return }
+    let verdict = watch.observe(TransferSample(status), now: now)
+    jobs.enter(.active(torrent, watch), number)
+    switch verdict {
+    case .goOn, .failed: return
+    case .goalMet:
+      complete(number)
+      await end(number, status, .complete, .success, nil)
+    case .timedOut(let hadPeer):
+      let reason = Self.timeoutReason(status, timeout: plan.goal.timeout ?? 0)
+      tell(.timedOut(reason), number)
+      await end(number, status, .timedOut, hadPeer ? .timedOut : .network, reason)
+    case .incomplete:
+      let reason =
+        "only \(Units.part(status.doneBytes, of: status.wantedBytes)) is there and right; 'spate verify' tells what is missing, 'spate download' fetches it"
+      tell(.failed(reason), number)
+      await end(number, status, .failed, .dataMismatch, reason)
+    }
+  }
+
+  private static func timeoutReason(_ status: TorrentStatus, timeout: Double) -> String {
+    let time = Units.duration(timeout)
+    if status.everHadPeer { return "nothing arrived for \(time); given up" }
+    let trackers = status.trackers.map { "\($0.url): \($0.failure ?? $0.text)" }
+    guard !trackers.isEmpty else {
+      return "no peer was found in \(time), and there is no tracker to ask; name one with --tracker or a --peer"
+    }
+    return "no peer was found in \(time) (\(trackers.prefix(3).joined(separator: "; ")))"
+  }
+
+  /// Every wanted file is there and verified: told once.
+  private func complete(_ number: Int) {
+    guard !jobs[number].wasToldComplete, let row = jobs[number].row, let torrent = jobs[number].torrent else { return }
+    jobs[number].wasToldComplete = true
+    tell(.completed, number)
+    guard plan.goal.kind == .download else { return }
+    let text = "\(Printable.text(plan.torrent.folder))/\(Printable.text(torrent.metainfo.info.name)): complete, \(Units.size(row.total))"
+    if printsResults {
+      do throws(CommandFailure) { try console.result(text) } catch { outputFailure = error }
+    }
+    // Where the result goes elsewhere, the person at the terminal is told too.
+    if console.errorIsTerminal, !console.outputIsTerminal, !(view is SilentProgress), !(view is JSONProgress) {
+      console.line(text)
+    }
+  }
+
+  // MARK: Ends
+
+  private func end(
+    _ number: Int, _ status: TorrentStatus, _ how: TransferResult.Status, _ exit: ExitStatus, _ error: String?
+  ) async {
+    guard let torrent = jobs[number].torrent else { return }
+    let files = await torrent.files()
+    jobs.enter(
+      .ended(
+        TransferResult(
+          status: how, exit: exit, error: error, name: status.name, infohash: status.infoHash.hex, files: files,
+          downloaded: status.downloadedBytes, uploaded: status.uploadedBytes, seconds: status.seconds)), number)
+    tell(.ended, number)
+    // What the session still has at the end, it closes at the end. Waiting for a tracker must not hold up the others.
+    if let session, !isInterrupted, !jobs.isOver { Task { await session.remove(torrent) } }
+    loadMore()
+  }
+
+  private func finish(_ session: Session) async {
+    for number in jobs.indices {
+      switch jobs[number].phase {
+      case .waiting, .loading:
+        jobs.enter(
+          .ended(
+            TransferResult(
+              status: .interrupted, exit: .interrupted, error: "not begun when the command was interrupted",
+              name: jobs[number].source.description)), number)
+      case .active: await close(number)
+      case .ended, .leftOut: break
+      }
+    }
+    await writeCounters(session)
+    view.activity("saving, and telling trackers")
+    await session.shutdown(within: Self.shutdownSeconds)
+    view.finish()
+  }
+
+  /// The result of a torrent that is still under way when the command ends.
+  private func close(_ number: Int) async {
+    guard let status = await refresh(number) else { return }
+    if let failure = jobs[number].failure {
+      await end(number, status, .failed, ExitStatus(failure.kind), failure.description)
+    } else if status.isComplete || plan.goal.kind == .seed {
+      await end(number, status, .complete, .success, nil)
+    } else {
+      let part = Units.part(status.doneBytes, of: status.wantedBytes)
+      await end(
+        number, status, .interrupted, .interrupted, "interrupted at \(part); run the same command again to go on")
+    }
+  }
+
+  private func writeCounters(_ session: Session) async {
+    guard let path = plan.countersFile else { return }
+    let text = JSONText.document(CountersDocument(await session.status())) + "\n"
+    do { try Data(text.utf8).write(to: URL(fileURLWithPath: path)) } catch {
+      logger.warning("cannot write SPATE_COUNTERS '\(path)': \(SystemReason.of(error))")
+    }
+  }
+}
