@@ -62,7 +62,8 @@ import Testing
   }
 
   static func peer(_ session: Session) throws -> Endpoint {
-    try #require(Endpoint("127.0.0.1:\(try #require(session.listenPort))"))
+    let port = try #require(session.listenPort)
+    return try #require(Endpoint("127.0.0.1:\(port)"))
   }
 
   @Test(arguments: [(16 << 10, 16 << 20), (64 << 10, 16 << 20), (1 << 20, 16 << 20), (4 << 20, 4 << 20)])

@@ -75,15 +75,14 @@ final class LoopContext {
 
   // MARK: Torrents
 
-  /// A number for the torrent, by which completions of the disk find it.
-  func register(_ driver: TorrentDriver) -> UInt32 {
-    if let slot = freeSlots.popLast() {
-      drivers[slot] = driver
-      return UInt32(slot)
-    }
-    drivers.append(driver)
+  /// A number for a torrent, by which completions of the disk find it once it is registered.
+  func reserveSlot() -> UInt32 {
+    if let slot = freeSlots.popLast() { return UInt32(slot) }
+    drivers.append(nil)
     return UInt32(drivers.count - 1)
   }
+
+  func register(_ driver: TorrentDriver) { drivers[Int(driver.slot)] = driver }
 
   func unregister(_ driver: TorrentDriver) {
     cache.removeAll(of: driver.slot)
