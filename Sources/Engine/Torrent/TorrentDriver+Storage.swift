@@ -1,3 +1,4 @@
+import Hashing
 import Metainfo
 import PeerWire
 import Storage
@@ -71,6 +72,12 @@ extension TorrentDriver {
 
   private func startSwarm(_ have: Bitfield) {
     var configuration = SwarmConfiguration(infoHash: infoHash, ownPeerID: context.shared.peerID)
+    configuration.sha1 = { bytes in
+      let digest = SHA1.digest(of: bytes)
+      var result = Bytes20()
+      for i in 0..<20 { result[i] = digest[i] }
+      return result
+    }
     configuration.maximumConnectionsPerAddress = context.shared.configuration.maxPeersPerAddress
     if let slots = context.shared.configuration.uploadSlots { configuration.uploadSlots = .fixed(slots) }
     let seed = context.shared.configuration.randomSeed ?? UInt64.random(in: .min ... .max)
