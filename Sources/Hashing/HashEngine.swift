@@ -8,7 +8,7 @@ import CHash
 @safe
 @frozen
 public struct HashEngine: Equatable, @unchecked Sendable, CustomStringConvertible {
-  // Safe to send: the table behind the pointer is filled in once, before anyone can have the pointer, and lives for ever.
+  // The table behind the pointer is immutable: filled in once, before any thread can have the pointer, and never freed.
   let table: OpaquePointer
 
   init(table: OpaquePointer) { unsafe self.table = table }
