@@ -22,7 +22,17 @@ static const struct spate_hash_engine *current;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 // Fills the plan from the kernels allowed. best[n] is the cheapest way to move n streams on by one block each: one pass
-// of a kernel over as many as it holds, then the best way for the rest.
+// of a kernel over as many as it holds, then the best way for the rest. With every kernel there is, that comes to:
+//
+//   streams   SHA-1                              SHA-256
+//   1         shani-x1                           shani-x1
+//   2         shani-x2                           shani-x2
+//   3-4       shani-x4                           shani-x2, then the rest
+//   5-6       avx512-x8                          shani-x2, then the rest
+//   7-8       avx512-x8                          avx512-x8
+//   9-12      avx512-x8, then the rest           avx512-x8, then the rest
+//   13-14     avx512-x16                         avx512-x8, then the rest
+//   15-16     avx512-x16                         avx512-x16
 static void make_plan(struct spate_hash_engine *engine, const bool *allowed) {
   for (int algorithm = 0; algorithm < SPATE_HASH_ALGORITHMS; algorithm++) {
     unsigned best[SPATE_HASH_MAX_LANES + 1] = {0};
@@ -44,7 +54,8 @@ static void make_plan(struct spate_hash_engine *engine, const bool *allowed) {
 // The kernels of a family; OpenSSL's stand in for lone streams and for what the family lacks.
 static void make_named(int index) {
   bool allowed[SPATE_HASH_MAX_KERNELS] = {false};
-  bool usable = false;
+  // OpenSSL is always there, even where it may not be checked against itself.
+  bool usable = index == AUTOMATIC || index == FAMILY_OPENSSL;
   for (int i = 0; i < spate_hash_kernels_count; i++) {
     const enum spate_hash_family family = spate_hash_kernels[i].family;
     const bool wanted = index == AUTOMATIC || (int)family == index;

@@ -1,5 +1,5 @@
-// OpenSSL's block functions on a chaining state of ours: the kernel for a lone stream where nothing better is known, the
-// only one on processors that are not x86-64 (there OpenSSL uses the ARMv8 SHA instructions). And EVP, the reference.
+// OpenSSL's block functions on a chaining state of ours: the kernel for a lone stream where nothing better is known,
+// and the only one on processors other than x86-64 (ARMv8 has SHA instructions of its own). And EVP, the reference.
 //
 // EVP cannot start from a state, the low-level functions can. They are deprecated, not gone, and skip EVP's fetches.
 #define OPENSSL_SUPPRESS_DEPRECATED

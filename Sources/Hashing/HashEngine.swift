@@ -8,7 +8,7 @@ import CHash
 @safe
 @frozen
 public struct HashEngine: Equatable, @unchecked Sendable, CustomStringConvertible {
-  // The table behind the pointer is filled in once, before anyone can have the pointer, and lives for ever.
+  // The table behind the pointer is immutable: filled in once, before any thread can have the pointer, and never freed.
   let table: OpaquePointer
 
   init(table: OpaquePointer) { unsafe self.table = table }
@@ -24,7 +24,8 @@ public struct HashEngine: Equatable, @unchecked Sendable, CustomStringConvertibl
     case automatic = "auto"
   }
 
-  /// What the process uses unless told otherwise.
+  /// What the process uses unless told otherwise: what `SPATE_HASH` names, or the automatic choice. In debug builds
+  /// OpenSSL instead, because kernels that were compiled without optimization are slower.
   public static var current: HashEngine { unsafe HashEngine(table: spate_hash_engine_current()) }
 
   /// A family's engine, or nil if the processor or the self-test rules it out.

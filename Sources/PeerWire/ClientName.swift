@@ -3,7 +3,7 @@ import TorrentModel
 extension PeerID {
   /// The program and version behind this id as far as its form gives them away (BEP 20), for people to read.
   ///
-  /// The name that a peer says in its extended handshake is the better one. Always printable ASCII; `nil` for an
+  /// The name that a peer says in its extended handshake is the better one. Always printable; `nil` for an
   /// id that follows no convention.
   public var clientName: String? {
     azureusStyle ?? aria2Style ?? mainlineStyle ?? otherStyle ?? shadowStyle
@@ -48,10 +48,10 @@ extension PeerID {
     }
   }
 
-  /// `T03I----` and then random: one character for the program, up to five for the version, filled with dashes.
+  /// `S58B-----` and then random: one character for the program, up to five for the version, filled with dashes.
   private var shadowStyle: String? {
     guard let name = Self.shadowCodes[byte(0)] else { return nil }
-    guard (6...8).allSatisfy({ byte($0) == UInt8(ascii: "-") }) else { return nil }
+    guard (6...7).allSatisfy({ byte($0) == UInt8(ascii: "-") }) else { return nil }
     let version = (1...5).map { byte($0) }.prefix { $0 != UInt8(ascii: "-") }
     let digits = version.compactMap { $0.versionDigit }
     guard !digits.isEmpty, digits.count == version.count else { return nil }

@@ -1,6 +1,23 @@
 import BlockPool
 import Glibc
 
+/// Something `readv` can be called on.
+public protocol VectoredSource: AnyObject {
+  /// Fills the vectors in order. Returns the bytes delivered, 0 at the end of the stream, or a negated errno.
+  func readVectors(_ vectors: UnsafeBufferPointer<iovec>) -> Int
+}
+
+extension Connection: VectoredSource {
+  public func readVectors(_ vectors: UnsafeBufferPointer<iovec>) -> Int {
+    switch unsafe readv(vectors) {
+    case .bytes(let count): count
+    case .endOfStream: 0
+    case .wouldBlock: -Int(EAGAIN)
+    case .error(let error): -Int(error.code)
+    }
+  }
+}
+
 /// Reads a peer's byte stream straight into pool blocks, by predicting what comes next.
 ///
 /// A peer that was asked for blocks answers with frames of a short header and a block, nearly always one right behind
@@ -130,10 +147,10 @@ public final class ScatterReader {
   /// Blocks predicted.
   public var frameCount: Int { frames.count }
 
-  /// Carries the plan out with `call`, which is given the vectors and returns the bytes it delivered, or a negative
-  /// number. At most `limit` bytes are asked for.
+  /// Carries the plan out with one call of `readv`, asking for at most `limit` bytes. Returns what the call returned: the
+  /// bytes it delivered, 0 at the end of the stream, or a negated errno.
   @discardableResult
-  public func read(limit: Int = .max, _ call: (UnsafeBufferPointer<iovec>) -> Int) -> Int {
+  public func read(from source: some VectoredSource, limit: Int = .max) -> Int {
     var count = vectorCount
     if limit < room {
       // A rate limit is how many bytes the plan asks for.
@@ -148,7 +165,7 @@ public final class ScatterReader {
     }
     guard count > 0 else { return 0 }
     reads += 1
-    let result = unsafe call(UnsafeBufferPointer(rebasing: vectors[0..<count]))
+    let result = unsafe source.readVectors(UnsafeBufferPointer(rebasing: vectors[0..<count]))
     landed = max(0, result)
     return result
   }
@@ -162,7 +179,8 @@ public final class ScatterReader {
   public func landed(inFrame index: Int) -> Int {
     var before = remainder - headerPrefix
     for i in 0..<index { before += ScatterReader.headerLength + frames[i].length }
-    return max(index == 0 ? headerPrefix : 0, min(landed - before, ScatterReader.headerLength + frames[index].length))
+    return max(
+      index == 0 ? headerPrefix : 0, min(landed - before, ScatterReader.headerLength + frames[index].length))
   }
 
   /// Bytes a frame was laid out for, header counted.
@@ -207,9 +225,11 @@ public final class ScatterReader {
       let here = landed(inFrame: i)
       guard here > 0 else { break }
       let headerCount = min(here, ScatterReader.headerLength)
-      unsafe (buffer + count).copyMemory(from: headers + i * ScatterReader.headerLength, byteCount: headerCount)
+      unsafe (buffer + count).copyMemory(
+        from: headers + i * ScatterReader.headerLength, byteCount: headerCount)
       let blockCount = here - headerCount
-      unsafe (buffer + count + headerCount).copyMemory(from: pool.address(of: frames[i].block), byteCount: blockCount)
+      unsafe (buffer + count + headerCount).copyMemory(
+        from: pool.address(of: frames[i].block), byteCount: blockCount)
       copiedBytes += Int64(blockCount)
       count += here
     }

@@ -3,13 +3,12 @@
 /// What is not UTF-8 is replaced, and so is everything that could move the cursor, ring the bell, start a new line
 /// or turn the direction of writing around: control characters and invisible format characters become `?`.
 public func printableText(_ bytes: Span<UInt8>, lengthLimit: Int) -> String {
-  var copy: [UInt8] = []
-  for index in 0..<min(bytes.count, max(0, lengthLimit)) { copy.append(bytes[index]) }
-  if copy.count < bytes.count {
-    // Not in the middle of a character: drop what continues one, then what began it.
-    while let last = copy.last, last & 0b1100_0000 == 0b1000_0000 { copy.removeLast() }
-    if let last = copy.last, last >= 0b1100_0000 { copy.removeLast() }
+  var length = min(bytes.count, max(0, lengthLimit))
+  // Not in the middle of a character: back to where it begins, which is three bytes away at most.
+  for _ in 0..<3 where length > 0 && length < bytes.count && bytes[length] & 0b1100_0000 == 0b1000_0000 {
+    length -= 1
   }
+  let copy = (0..<length).map { bytes[$0] }
   var text = String.UnicodeScalarView()
   for scalar in String(decoding: copy, as: UTF8.self).unicodeScalars {
     switch scalar.properties.generalCategory {

@@ -92,7 +92,8 @@ import TorrentModel
     var reading: [BlockID] = []
     var pinned: [BlockID] = []
     for _ in 0..<2000 {
-      let key = Self.key(Int.random(in: 0..<24, using: &random), torrent: UInt32.random(in: 1...2, using: &random))
+      let key = Self.key(
+        Int.random(in: 0..<24, using: &random), torrent: UInt32.random(in: 1...2, using: &random))
       switch Int.random(in: 0..<10, using: &random) {
       case 0..<4:
         switch cache.lookup(key) {
