@@ -41,8 +41,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let pureRooms: [Target.Dependency] = [
-  "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "DHT", "MicroTransport",
-  "Swarm",
+  "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "Swarm",
 ]
 let groundRooms: [Target.Dependency] = ["BlockPool", "Hashing", "Storage", "Reactor"]
 
@@ -55,8 +54,8 @@ let package = Package(
     .library(
       name: "_SpateRooms",
       targets: [
-        "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "DHT",
-        "MicroTransport", "BlockPool", "Swarm", "Hashing", "Storage", "Reactor", "TrackerServer",
+        "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol",
+        "BlockPool", "Swarm", "Hashing", "Storage", "Reactor", "TrackerServer",
       ]),
   ],
   dependencies: [
@@ -75,7 +74,7 @@ let package = Package(
       providers: [.apt(["libssl-dev"])]),
     shim("CEvent", ["CLibevent", "COpenSSL"]),
     shim("CHash", ["COpenSSL"]),
-    shim("CCrypto", ["COpenSSL"]),
+    shim("CDisk", []),
 
     // Pure rooms: no clock, no random source, no input or output.
     room("TorrentModel"),
@@ -83,14 +82,12 @@ let package = Package(
     room("Metainfo", ["TorrentModel", "Bencode", "Hashing"]),
     room("PeerWire", ["TorrentModel", "Bencode"]),
     room("TrackerProtocol", ["TorrentModel", "Bencode"]),
-    room("DHT", ["TorrentModel", "Bencode"] + collections),
-    room("MicroTransport", ["TorrentModel"]),
     room("Swarm", ["TorrentModel", "PeerWire"] + collections),
 
     // Rooms that touch the machine.
     room("BlockPool"),
     room("Hashing", ["CHash", "BlockPool"]),
-    room("Storage", ["TorrentModel", "BlockPool", "Hashing", system]),
+    room("Storage", ["TorrentModel", "BlockPool", "Hashing", "CDisk", system]),
     room("Reactor", ["CEvent", "BlockPool"] + collections),
 
     // Composition.

@@ -184,7 +184,7 @@ public final class HTTPExchange: LoopSource {
     case .certificateRefused: return .certificateRefused(host: url.host, reason: text)
     case .tlsFailed: return .tlsFailed(reason: text)
     case .closedEarly: return .closedEarly
-    case .badResponse: return .badResponse(reason: "it is not HTTP")
+    case .badResponse: return .badResponse(reason: "it is not HTTP, or its headers are too long")
     case .tooLarge: return .tooLarge(maximumBytes: request.maximumBodyBytes)
     }
   }

@@ -48,6 +48,18 @@ extension CommandFailure {
   }
 }
 
+extension CommandFailure {
+  /// Why a task failed.
+  init(task error: any Error) {
+    switch error {
+    case let error as CommandFailure: self = error
+    case let error as TorrentFailure: self.init(error)
+    case let error as TorrentCreator.Failure: self.init(error)
+    default: self.init(.other, "\(error)")
+    }
+  }
+}
+
 extension ExitStatus {
   init(_ kind: TorrentFailure.Kind) {
     switch kind {

@@ -46,6 +46,22 @@ extension Swarm {
     dropPickerIfIdle()
   }
 
+  /// Storage holds no block of this unfinished piece any more: all of them have to come again. Nobody is to blame.
+  public func pieceDropped(_ piece: PieceIndex, now: Moment) {
+    guard let slot = picker?.slot(of: piece) else { return }
+    _ = releaseSenders(slot)
+    cancelRequests(for: piece, now: now)
+    closePiece(piece, slot: slot, isHere: false)
+    dropPickerIfIdle()
+  }
+
+  /// Storage did not take a block that had arrived. The piece is begun anew: what storage has of it is dropped.
+  public func blockLost(_ piece: PieceIndex, block: Int, now: Moment) {
+    guard picker?.slot(of: piece) != nil else { return }
+    effects.append(.abandonPiece(piece))
+    pieceDropped(piece, now: now)
+  }
+
   /// Whether ``pieceVerified(_:blockDigests:now:)`` needs the digests of this piece: it has failed before.
   public func wantsDigests(of piece: PieceIndex) -> Bool { blame.contains(piece) }
 

@@ -65,8 +65,10 @@ enum Rules {
     return each(source.code) { line in
       var found: [(String, String)] = []
       let words = SwiftSource.words(line)
-      if !unsafeAllowed && words.contains("unsafe") {
-        found.append(("unsafe", "`unsafe` belongs in BlockPool, Reactor, Hashing and System….swift of Storage and SpateCommand"))
+      // An actor on a loop has to name its executor, whose type the language calls unsafe.
+      let namesExecutor = room == "Engine" && line.contains("asUnownedSerialExecutor()")
+      if !unsafeAllowed && !namesExecutor && words.contains("unsafe") {
+        found.append(("unsafe", "`unsafe` belongs in BlockPool, Reactor, Hashing and System….swift"))
       }
       for (pattern, rule) in [("try!", "try!"), ("as!", "as!")] where line.contains(pattern) {
         found.append(("no traps", "`\(rule)` traps"))

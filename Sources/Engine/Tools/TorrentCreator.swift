@@ -150,15 +150,11 @@ private struct FileTree {
     parent = url.deletingLastPathComponent().path
     name = url.lastPathComponent
     let manager = FileManager.default
-    var isFolder: ObjCBool = false
-    guard unsafe manager.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw .cannotRead(path: given, reason: "there is no such file or folder")
-    }
     do {
-      if isFolder.boolValue {
+      let attributes = try manager.attributesOfItem(atPath: url.resolvingSymlinksInPath().path)
+      if attributes[.type] as? FileAttributeType == .typeDirectory {
         try walk([], manager)
       } else {
-        let attributes = try manager.attributesOfItem(atPath: url.resolvingSymlinksInPath().path)
         guard attributes[.type] as? FileAttributeType == .typeRegular else {
           throw TorrentCreator.Failure.cannotRead(path: given, reason: "it is no regular file")
         }
@@ -167,6 +163,8 @@ private struct FileTree {
       }
     } catch let failure as TorrentCreator.Failure {
       throw failure
+    } catch CocoaError.fileReadNoSuchFile, CocoaError.fileNoSuchFile {
+      throw .cannotRead(path: given, reason: "there is no such file or folder")
     } catch {
       throw .cannotRead(path: given, reason: error.localizedDescription)
     }

@@ -15,8 +15,9 @@ final class TorrentDriver {
   let infoHash: InfoHash
   let geometry: PieceGeometry
   let addedAt: Moment
-  private(set) var slot: UInt32 = 0
-  private(set) var storage: TorrentStorage!
+  /// The torrent's number on its loop.
+  let slot: UInt32
+  let storage: TorrentStorage
   /// Exists once the files are opened and checked.
   var swarm: Swarm?
   var trackers: TrackerDriver?
@@ -77,7 +78,7 @@ final class TorrentDriver {
       inside: context.downloads.root, rate: options.downloadLimit, now: now)
     self.uploadNode = context.uploads.addNode(
       inside: context.uploads.root, rate: options.uploadLimit, now: now)
-    self.slot = context.register(self)
+    self.slot = context.reserveSlot()
     self.storage = TorrentStorage(
       infoHash: infoHash, root: options.folder, files: StorageFile.list(of: metainfo.info),
       layout: metainfo.info.layout, geometry: geometry, pieceHashes: metainfo.info.pieceHashes,
@@ -85,6 +86,7 @@ final class TorrentDriver {
       recordPath: ResumeKeeper.path(
         infoHash: infoHash, root: options.folder, in: context.shared.configuration),
       tag: UInt64(slot), port: context.port)
+    context.register(self)
     openStorage()
   }
 
@@ -234,8 +236,8 @@ final class TorrentDriver {
     guard deadline < wakeAt else { return }
     if let wakeTimer { context.loop.cancel(wakeTimer) }
     wakeAt = deadline
-    wakeTimer = context.loop.schedule(atNanoseconds: UInt64(max(0, deadline.nanoseconds))) { [unowned self] in
-      self.wake()
+    wakeTimer = context.loop.schedule(atNanoseconds: UInt64(max(0, deadline.nanoseconds))) { [weak self] in
+      self?.wake()
     }
   }
 

@@ -80,15 +80,15 @@ final class TrackerDriver {
   /// Tells trackers that we leave, and calls `done` when they know, or when they take too long.
   func stopForGood(now: Moment, done: @escaping () -> Void) {
     whenStopped = done
+    schedule.stop(into: &actions)
+    carryOut()
+    guard whenStopped != nil else { return }
+    // A torrent that never announced has nothing to take back.
+    if running.isEmpty { return finishStopping() }
     stopTimer = torrent.context.loop.schedule(afterNanoseconds: Self.stopTimeout) { [weak self] in
       self?.stopTimer = nil
       self?.finishStopping()
     }
-    let wasRunning = schedule.nextDeadline != nil || !running.isEmpty
-    schedule.stop(into: &actions)
-    carryOut()
-    // A torrent that never started, or had stopped before, has nothing to tell.
-    if running.isEmpty || !wasRunning && whenStopped != nil && running.isEmpty { finishStopping() }
   }
 
   func completed(now: Moment) {
@@ -161,7 +161,6 @@ final class TrackerDriver {
   }
 
   private func announce(_ order: AnnounceSchedule.Order) {
-    let now = torrent.now
     let shared = torrent.context.shared
     let status = torrent.status()
     let request = AnnounceRequest(
@@ -174,7 +173,6 @@ final class TrackerDriver {
     ) { [weak self] answer in
       self?.answered(order, answer)
     }
-    _ = now
   }
 
   /// Bytes of the torrent that are not here, wanted or not (BEP 3).

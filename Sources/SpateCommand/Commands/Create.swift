@@ -75,7 +75,7 @@ struct Create: SpateSubcommand {
     let result = await work.result
     meter.finish()
     let created: TorrentCreator.Created
-    do { created = try result.get() } catch { throw CommandFailure(error) }
+    do { created = try result.get() } catch { throw CommandFailure(task: error) }
     for warning in created.warnings { context.logger.warning("\(warning)") }
     try write(created.bytes, to: target, context.console)
     try report(created, target, context)

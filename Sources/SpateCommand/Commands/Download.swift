@@ -1,4 +1,5 @@
 import ArgumentParser
+import Engine
 
 struct Download: SpateSubcommand {
   static let configuration = CommandConfiguration(

@@ -41,7 +41,7 @@ struct Verify: SpateSubcommand {
     meter.finish()
     if work.isCancelled { throw CommandFailure(.interrupted, "interrupted; nothing was changed") }
     let report: TorrentVerifier.Report
-    do { report = try outcome.get() } catch { throw CommandFailure(error) }
+    do { report = try outcome.get() } catch { throw CommandFailure(task: error) }
     let files = report.files.filter { !$0.isPadding }.map { VerifiedFile($0, in: folder) }
     try tell(metainfo.info, files, report, context)
     return report.isComplete && files.allSatisfy { $0.state == .good } ? .success : .dataMismatch
