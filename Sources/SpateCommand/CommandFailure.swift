@@ -16,7 +16,8 @@ extension CommandFailure {
   /// A file that is no torrent.
   init(_ error: MetainfoError, in place: String) {
     self.init(
-      error.classification == .notBencode ? .notBencode : .notTorrent, "\(place) is no valid torrent: \(error)")
+      error.classification == .notBencode ? .notBencode : .notTorrent,
+      "\(place) is no valid torrent: \(error)")
   }
 
   init(_ failure: TorrentFailure) {

@@ -14,15 +14,16 @@ struct Spate: ParsableCommand {
       environment variable or in a configuration file ('spate help configuration'); what the exit code means is listed by \
       'spate help exit-codes'.
       """,
-    version: Version.number,
+    version: "spate " + Version.number,
     subcommands: [
-      Download.self, Seed.self, Create.self, Show.self, Verify.self, Scrape.self, Tracker.self, Completions.self,
+      Download.self, Seed.self, Create.self, Show.self, Verify.self, Scrape.self, Tracker.self,
+      Completions.self,
     ],
     groupedSubcommands: [
       CommandGroup(name: "Help topics", subcommands: [ExitCodesTopic.self, ConfigurationTopic.self])
     ])
 
-  func validate() throws { throw ValidationError("Missing a command, such as 'spate download'.") }
+  func run() throws { throw ValidationError("Missing a command, such as 'spate download'.") }
 }
 
 /// The program: arguments in, exit code out.

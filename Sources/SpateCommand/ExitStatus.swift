@@ -17,7 +17,7 @@ enum ExitStatus: Int32, CaseIterable, Sendable {
     switch self {
     case .success: "everything is complete and verified"
     case .other: "something else went wrong"
-    case .timedOut: "nothing arrived for the time given with --timeout, though there were peers"
+    case .timedOut: "nothing arrived for the time of --timeout, though there were peers"
     case .network: "network or tracker trouble, and no peer was found"
     case .interrupted: "unfinished, because of Ctrl-C, SIGTERM or SIGHUP"
     case .diskFull: "the disk is full"

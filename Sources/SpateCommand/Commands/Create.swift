@@ -11,7 +11,7 @@ struct Create: SpateSubcommand {
       all cores. The same contents and options give the same torrent, except for its date.
 
         spate create album -a udp://tracker.example:6969/announce
-        spate create album -a http://a.example/announce,http://b.example/announce -a udp://c.example:6969/announce -p
+        spate create album -a http://a.example/ann,http://b.example/ann -p -l 1M
       """)
 
   @Argument(help: "The file or folder.", completion: .file())
@@ -19,13 +19,15 @@ struct Create: SpateSubcommand {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("Write the torrent here; - for standard output. (default: NAME.torrent)", valueName: "file"),
+    help: ArgumentHelp(
+      "Write the torrent here; - for standard output. (default: NAME.torrent)", valueName: "file"),
     completion: .file(extensions: ["torrent"]))
   var output: String?
 
   @Option(
     name: .shortAndLong, parsing: .singleValue,
-    help: ArgumentHelp("Announce URLs of one tier, separated by commas. Each -a is another tier.", valueName: "url,..."))
+    help: ArgumentHelp(
+      "Announce URLs of one tier, separated by commas. Each -a is another tier.", valueName: "url,..."))
   var announce: [String] = []
 
   @Option(
@@ -39,18 +41,25 @@ struct Create: SpateSubcommand {
   @Flag(name: .shortAndLong, inversion: .prefixedNo, help: "Peers may come only from the torrent's trackers.")
   var `private`: Bool?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("Where the torrent is made for, as some trackers want.", valueName: "text"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Where the torrent is made for, as some trackers want.", valueName: "text"))
   var source: String?
 
   @Option(
     name: [.customShort("l"), .long],
-    help: ArgumentHelp("Bytes of a piece, such as 256K, or 18 for 2^18. (default: chosen well)", valueName: "length"))
+    help: ArgumentHelp(
+      "Bytes of a piece, such as 256K, or 18 for 2^18. (default: chosen well)", valueName: "length"),
+    transform: PieceLength.from)
   var pieceLength: PieceLength?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The torrent's name. (default: that of PATH)", valueName: "name"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The torrent's name. (default: that of PATH)", valueName: "name"))
   var name: String?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("Threads. (default: all cores)", valueName: "n"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Threads. (default: all cores)", valueName: "n"),
+    transform: Count<ThreadRange>.from)
   var threads: Count<ThreadRange>?
 
   @Flag(inversion: .prefixedNo, help: "Say in the torrent when it was made. (default: --date)")
@@ -59,8 +68,8 @@ struct Create: SpateSubcommand {
   @Flag(name: .shortAndLong, help: "Replace the torrent if it is there.")
   var force = false
 
-  @OptionGroup(title: "Output") var json: JSONOption
-  @OptionGroup(title: "Output") var outputOptions: OutputOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var outputOptions: OutputOptions
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
     let context = try CommandContext("create", outputOptions)
@@ -117,7 +126,8 @@ struct Create: SpateSubcommand {
     let file = output ?? (name ?? contents).replacing("/", with: "_") + ".torrent"
     if !force, FileManager.default.fileExists(atPath: file) {
       throw CommandFailure(
-        .fileInputOutput, "'\(Printable.text(file))' is there already; replace it with --force, or choose another with -o")
+        .fileInputOutput,
+        "'\(Printable.text(file))' is there already; replace it with --force, or choose another with -o")
     }
     return .file(file)
   }
@@ -151,7 +161,9 @@ struct Create: SpateSubcommand {
     // Standard output is the torrent's own then.
     guard case .file(let path) = target else { return }
     let info: TorrentInfo
-    do { info = try TorrentMetainfo.parse(created.bytes).info } catch { throw CommandFailure(error, in: path) }
+    do { info = try TorrentMetainfo.parse(created.bytes).info } catch {
+      throw CommandFailure(error, in: path)
+    }
     let files = info.files.count { !$0.isPadding }
     if try context.layers.flag(json.json, .json) {
       return try context.console.result(

@@ -1,6 +1,26 @@
 import ArgumentParser
 import Engine
 
+/// What only `download` has.
+struct DownloadOptions: ParsableArguments {
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Torrents under way at once; others wait. (default: 16)", valueName: "n"),
+    transform: Count<Positive>.from)
+  var jobs: Count<Positive>?
+
+  @Flag(inversion: .prefixedNo, help: "Fetch pieces in order, for playing while downloading.")
+  var sequential: Bool?
+
+  @Option(help: ArgumentHelp("How files are made: sparse, full or none. (default: sparse)", valueName: "how"))
+  var allocation: AllocationMode?
+
+  @Option(
+    help: ArgumentHelp("Give up when nothing arrived for so long, such as 90s or 10m.", valueName: "time"),
+    transform: TimeSpan.from)
+  var timeout: TimeSpan?
+}
+
 struct Download: SpateSubcommand {
   static let configuration = CommandConfiguration(
     commandName: "download", abstract: "Download torrents.",
@@ -14,42 +34,28 @@ struct Download: SpateSubcommand {
       """)
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.", completion: .file(extensions: ["torrent"]))
+    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    completion: .file(extensions: ["torrent"]))
   var source: [String] = []
 
-  @Option(
-    name: [.customShort("i"), .long],
-    help: ArgumentHelp("Sources from this file, one a line; - for standard input.", valueName: "list"),
-    completion: .file())
-  var inputFile: String?
-
-  @Option(name: .shortAndLong, help: ArgumentHelp("Torrents under way at once; others wait. (default: 16)", valueName: "n"))
-  var jobs: Count<Positive>?
-
-  @Flag(inversion: .prefixedNo, help: "Fetch pieces in order, for playing while downloading.")
-  var sequential: Bool?
-
-  @Option(help: ArgumentHelp("How files are made: sparse, full or none. (default: sparse)", valueName: "how"))
-  var allocation: AllocationMode?
-
-  @Option(help: ArgumentHelp("Give up when nothing arrived for so long, such as 90s or 10m.", valueName: "time"))
-  var timeout: TimeSpan?
-
+  @OptionGroup(title: "Download") var own: DownloadOptions
   @OptionGroup var transfer: TransferOptions
 
   func validate() throws {
-    if source.isEmpty && inputFile == nil { throw ValidationError("Missing expected argument '<source> ...'.") }
+    if source.isEmpty && transfer.place.inputFile == nil {
+      throw ValidationError("Missing expected argument '<source> ...'.")
+    }
   }
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
     try await transfer.run(
       "download",
       { layers, plan throws(CommandFailure) in
-        plan.sources = try TorrentSource.all(source, list: inputFile)
-        plan.concurrent = try layers.value(jobs, .jobs)?.value ?? 16
-        plan.torrent.isSequential = try layers.flag(sequential, .sequential)
-        plan.torrent.allocation = try layers.value(allocation, .allocation) ?? .sparse
-        plan.goal.timeout = try layers.value(timeout, .timeout)?.seconds
+        plan.sources = try TorrentSource.all(source, list: transfer.place.inputFile)
+        plan.concurrent = try layers.value(own.jobs, .jobs)?.value ?? 16
+        plan.torrent.isSequential = try layers.flag(own.sequential, .sequential)
+        plan.torrent.allocation = try layers.value(own.allocation, .allocation) ?? .sparse
+        plan.goal.timeout = try layers.value(own.timeout, .timeout)?.seconds
       }, interrupts: interrupts)
   }
 }

@@ -13,7 +13,7 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .shortAndLong, inversion: .prefixedNo, help: "Print errors only.")
   var quiet: Bool?
 
-  @Flag(name: .shortAndLong, help: "Print what happens; twice: what happens to peers, too.")
+  @Flag(name: .shortAndLong, help: "Print more: once, what trackers say; twice, what peers do.")
   var verbose: Int
 }
 
@@ -30,7 +30,9 @@ struct CommandContext: Sendable {
   let logger: Logger
   let isQuiet: Bool
 
-  init(_ command: String, _ options: OutputOptions, logsAreJSON: (SettingsLayers) throws(CommandFailure) -> Bool)
+  init(
+    _ command: String, _ options: OutputOptions, logsAreJSON: (SettingsLayers) throws(CommandFailure) -> Bool
+  )
     throws(CommandFailure)
   {
     layers = try SettingsLayers.load(command: command, configuration: options.config)

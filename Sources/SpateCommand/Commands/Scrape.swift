@@ -8,7 +8,8 @@ struct Scrape: SpateSubcommand {
     discussion: "Ends with 0 if any tracker answered, else with 6.")
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.", completion: .file(extensions: ["torrent"]))
+    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    completion: .file(extensions: ["torrent"]))
   var torrent: String
 
   @Option(
@@ -18,10 +19,13 @@ struct Scrape: SpateSubcommand {
   @Flag(exclusivity: .chooseLast)
   var trackerUse: TrackerUse?
 
-  @Option(help: ArgumentHelp("Use only this local address or network interface.", valueName: "address|interface"))
+  @Option(
+    help: ArgumentHelp("Use only this local address or network interface.", valueName: "address|interface"))
   var bind: String?
 
-  @Option(help: ArgumentHelp("Wait for answers at most so long. (default: 30s)", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("Wait for answers at most so long. (default: 30s)", valueName: "time"),
+    transform: TimeSpan.from)
   var timeout: TimeSpan?
 
   @Option(
@@ -29,8 +33,8 @@ struct Scrape: SpateSubcommand {
     completion: .file())
   var caCertificate: String?
 
-  @OptionGroup(title: "Output") var json: JSONOption
-  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var output: OutputOptions
 
   /// What one tracker answered.
   struct Answer: Encodable, Sendable {
@@ -68,12 +72,16 @@ struct Scrape: SpateSubcommand {
     let own = try layers.values(tracker, .tracker)
     let usesTorrents = try !layers.flag(trackerUse.map { $0 == .noTracker }, .noTracker)
     var seen: Set<String> = []
-    let urls = (own + (usesTorrents ? metainfo.trackers.flatMap(\.self) : [])).filter { seen.insert($0).inserted }
+    let urls = (own + (usesTorrents ? metainfo.trackers.flatMap(\.self) : [])).filter {
+      seen.insert($0).inserted
+    }
     guard !urls.isEmpty else {
-      throw CommandFailure(.usage, "'\(Printable.text(metainfo.info.name))' names no tracker; name one with --tracker")
+      throw CommandFailure(
+        .usage, "'\(Printable.text(metainfo.info.name))' names no tracker; name one with --tracker")
     }
     let answers = await ask(
-      urls, named: own.count, metainfo.info.infoHash, bind: try layers.value(bind, .bind), certificate: certificate,
+      urls, named: own.count, metainfo.info.infoHash, bind: try layers.value(bind, .bind),
+      certificate: certificate,
       seconds: try layers.value(timeout, .timeout)?.seconds ?? 30)
     if try layers.flag(json.json, .json) {
       try context.console.result(
@@ -83,7 +91,8 @@ struct Scrape: SpateSubcommand {
       try context.console.result(answers.map(Self.line).joined(separator: "\n"))
     }
     if answers.contains(where: { $0.error.value == nil }) { return .success }
-    throw CommandFailure(.network, "no tracker answered with counts of '\(Printable.text(metainfo.info.name))'")
+    throw CommandFailure(
+      .network, "no tracker answered with counts of '\(Printable.text(metainfo.info.name))'")
   }
 
   /// All trackers at once, a few dozen at a time; the answers in the order of the URLs.
@@ -113,7 +122,8 @@ struct Scrape: SpateSubcommand {
   }
 
   private static func ask(
-    _ url: String, _ infoHash: InfoHash, isFromUser: Bool, bind: String?, certificate: String?, seconds: Double
+    _ url: String, _ infoHash: InfoHash, isFromUser: Bool, bind: String?, certificate: String?,
+    seconds: Double
   ) async -> Result<TrackerScraper.Counts?, NetworkFailure> {
     let answers = AsyncStream<Result<TrackerScraper.Counts?, NetworkFailure>>.makeStream(
       bufferingPolicy: .bufferingOldest(1))
@@ -130,7 +140,8 @@ struct Scrape: SpateSubcommand {
     }
     let limit = Task {
       try? await Task.sleep(for: .seconds(seconds))
-      answers.continuation.yield(.failure(NetworkFailure(description: "no answer in \(Units.duration(seconds))")))
+      answers.continuation.yield(
+        .failure(NetworkFailure(description: "no answer in \(Units.duration(seconds))")))
     }
     defer { limit.cancel() }
     for await answer in answers.stream { return answer }

@@ -14,19 +14,16 @@ struct Seed: SpateSubcommand {
       """)
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.", completion: .file(extensions: ["torrent"]))
+    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    completion: .file(extensions: ["torrent"]))
   var torrent: [String] = []
-
-  @Option(
-    name: [.customShort("i"), .long],
-    help: ArgumentHelp("Torrents from this file, one a line; - for standard input.", valueName: "list"),
-    completion: .file())
-  var inputFile: String?
 
   @OptionGroup var transfer: TransferOptions
 
   func validate() throws {
-    if torrent.isEmpty && inputFile == nil { throw ValidationError("Missing expected argument '<torrent> ...'.") }
+    if torrent.isEmpty && transfer.place.inputFile == nil {
+      throw ValidationError("Missing expected argument '<torrent> ...'.")
+    }
   }
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
@@ -34,7 +31,7 @@ struct Seed: SpateSubcommand {
       "seed",
       { layers, plan throws(CommandFailure) in
         plan.goal.kind = .seed
-        plan.sources = try TorrentSource.all(torrent, list: inputFile)
+        plan.sources = try TorrentSource.all(torrent, list: transfer.place.inputFile)
       }, interrupts: interrupts)
   }
 }

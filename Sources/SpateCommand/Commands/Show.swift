@@ -8,11 +8,12 @@ struct Show: SpateSubcommand {
     discussion: "Files are listed with the numbers that --select-file takes.")
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.", completion: .file(extensions: ["torrent"]))
+    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    completion: .file(extensions: ["torrent"]))
   var torrent: String
 
-  @OptionGroup(title: "Output") var json: JSONOption
-  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var output: OutputOptions
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
     let context = try CommandContext("show", output)

@@ -50,7 +50,8 @@ struct ConfigurationTopic: SpateSubcommand {
     create, show, verify, scrape) is for that command only, and an unknown key is an error:
 
       { "dir": "/srv/downloads", "download-limit": "20M", "sequential": true,
-        "tracker": ["udp://tracker.example:6969/announce"], "seed": { "upload-limit": "5M" } }
+        "tracker": ["udp://tracker.example:6969/announce"],
+        "seed": { "upload-limit": "5M" } }
 
     A variable is SPATE_ and the option's name in capitals, with _ for -: SPATE_DOWNLOAD_LIMIT=20M. Switches are true or \
     false. Several values of an option that may be repeated are separated by spaces.

@@ -18,33 +18,49 @@ enum TrackerUse: EnumerableFlag, Sendable {
 
 /// The network as `download` and `seed` use it.
 struct NetworkOptions: ParsableArguments {
-  @Option(parsing: .singleValue, help: ArgumentHelp("Connect to this peer. May be repeated.", valueName: "host:port"))
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("Connect to this peer. May be repeated.", valueName: "host:port"),
+    transform: PeerAddress.from)
   var peer: [PeerAddress] = []
 
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("Announce to this tracker, before the torrent's own. May be repeated.", valueName: "url"))
+    help: ArgumentHelp(
+      "Announce to this tracker, before the torrent's own. May be repeated.", valueName: "url"))
   var tracker: [String] = []
 
   @Flag(exclusivity: .chooseLast)
   var trackerUse: TrackerUse?
 
-  @Option(help: ArgumentHelp("Accept peers on this TCP port; 0 lets the system choose. (default: 0)", valueName: "port"))
+  @Option(
+    help: ArgumentHelp(
+      "Accept peers on this TCP port; 0 lets the system choose. (default: 0)", valueName: "port"),
+    transform: PortNumber.from)
   var listenPort: PortNumber?
 
-  @Option(help: ArgumentHelp("Use only this local address or network interface.", valueName: "address|interface"))
+  @Option(
+    help: ArgumentHelp("Use only this local address or network interface.", valueName: "address|interface"))
   var bind: String?
 
-  @Option(help: ArgumentHelp("Peers of one torrent. (default: 200)", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Peers of one torrent. (default: 200)", valueName: "n"),
+    transform: Count<PeerRange>.from)
   var maxPeers: Count<PeerRange>?
 
-  @Option(help: ArgumentHelp("Receive at most so many bytes a second, such as 500K or 2M.", valueName: "rate"))
+  @Option(
+    help: ArgumentHelp("Receive at most so many bytes a second, such as 500K or 2M.", valueName: "rate"),
+    transform: ByteRate.from)
   var downloadLimit: ByteRate?
 
-  @Option(help: ArgumentHelp("Send at most so many bytes a second.", valueName: "rate"))
+  @Option(
+    help: ArgumentHelp("Send at most so many bytes a second.", valueName: "rate"), transform: ByteRate.from)
   var uploadLimit: ByteRate?
 
-  @Option(help: ArgumentHelp("Peers of a torrent that are sent to at once. (default: as many as is good)", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "Peers of a torrent that are sent to at once. (default: as many as is good)", valueName: "n"),
+    transform: Count<PeerRange>.from)
   var uploadSlots: Count<PeerRange>?
 
   @Option(
@@ -55,13 +71,19 @@ struct NetworkOptions: ParsableArguments {
 
 /// The machine as `download` and `seed` use it.
 struct MachineOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Memory for data between network and disk. (default: 64M)", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Memory for data between network and disk. (default: 64M)", valueName: "size"),
+    transform: ByteCount.from)
   var memory: ByteCount?
 
-  @Option(help: ArgumentHelp("Threads for hashing and disk. (default: cores - 1)", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Threads for hashing and disk. (default: cores - 1)", valueName: "n"),
+    transform: Count<ThreadRange>.from)
   var threads: Count<ThreadRange>?
 
-  @Option(help: ArgumentHelp("Threads for the network. (default: one per two cores)", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Threads for the network. (default: one per two cores)", valueName: "n"),
+    transform: Count<ThreadRange>.from)
   var loops: Count<ThreadRange>?
 
   @Option(
@@ -76,18 +98,22 @@ struct MachineOptions: ParsableArguments {
 struct SelectionOptions: ParsableArguments {
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("Only these files, by the numbers of 'spate show': 1-5,8. May be repeated.", valueName: "numbers"))
+    help: ArgumentHelp(
+      "Only these files, by the numbers of 'spate show': 1-5,8. May be repeated.", valueName: "numbers"),
+    transform: FileNumbers.from)
   var selectFile: [FileNumbers] = []
 
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Only files whose path matches, such as '*.mkv' or 'docs/**'. May be repeated.", valueName: "glob"))
+      "Only files whose path matches, such as '*.mkv' or 'docs/**'. May be repeated.", valueName: "glob"),
+    transform: GlobPattern.from)
   var include: [GlobPattern] = []
 
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("No files whose path matches. May be repeated.", valueName: "glob"))
+    help: ArgumentHelp("No files whose path matches. May be repeated.", valueName: "glob"),
+    transform: GlobPattern.from)
   var exclude: [GlobPattern] = []
 
   func rules(_ layers: SettingsLayers) throws(CommandFailure) -> SelectionRules {
@@ -101,31 +127,46 @@ struct SelectionOptions: ParsableArguments {
 struct GoalOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Seed until so many times the size was uploaded. With --seed-time, whichever comes first.", valueName: "ratio"))
+      "Seed until so many times the size was uploaded. With --seed-time, whichever comes first.",
+      valueName: "ratio"), transform: Ratio.from)
   var seedRatio: Ratio?
 
-  @Option(help: ArgumentHelp("Seed for so long, such as 30m or 2h.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("Seed for so long, such as 30m or 2h.", valueName: "time"), transform: TimeSpan.from)
   var seedTime: TimeSpan?
 
-  @Option(help: ArgumentHelp("How to show progress: auto, bar, plain, json or none. (default: auto)", valueName: "how"))
+  @Option(
+    help: ArgumentHelp(
+      "How to show progress: auto, bar, plain, json or none. (default: auto)", valueName: "how"))
   var progress: ProgressMode?
 }
 
-/// What `download` and `seed` share.
-struct TransferOptions: ParsableArguments {
+/// Where the contents are, for `download` and `seed`.
+struct PlaceOptions: ParsableArguments {
+  @Option(
+    name: [.customShort("i"), .long],
+    help: ArgumentHelp("Torrents from this file, one a line; - for standard input.", valueName: "list"),
+    completion: .file())
+  var inputFile: String?
+
   @Option(
     name: [.customShort("d"), .long],
     help: ArgumentHelp("The folder of the contents. (default: the present one)"), completion: .directory)
   var dir: String?
 
-  @OptionGroup(title: "Files") var selection: SelectionOptions
   @Flag(inversion: .prefixedNo, help: "Hash what is on the disk first, whatever the records say.")
   var check: Bool?
+}
+
+/// What `download` and `seed` share.
+struct TransferOptions: ParsableArguments {
+  @OptionGroup(title: "Files") var place: PlaceOptions
+  @OptionGroup(title: "Files") var selection: SelectionOptions
   @OptionGroup(title: "Network") var network: NetworkOptions
-  @OptionGroup(title: "Machine") var machine: MachineOptions
   @OptionGroup(title: "Goal and progress") var goal: GoalOptions
-  @OptionGroup(title: "Output") var json: JSONOption
-  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Machine") var machine: MachineOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var output: OutputOptions
 }
 
 extension TransferOptions {
@@ -153,12 +194,12 @@ extension TransferOptions {
 
   /// What both kinds of transfer want of a torrent.
   func torrentOptions(_ layers: SettingsLayers) throws(CommandFailure) -> TorrentOptions {
-    let folder = try layers.value(dir, .dir) ?? "."
+    let folder = try layers.value(place.dir, .dir) ?? "."
     guard !folder.isEmpty else { throw CommandFailure(.usage, "-d: the name of the folder is empty") }
     var torrent = TorrentOptions(folder: Self.absolute(folder))
     torrent.extraTrackers = try layers.values(network.tracker, .tracker)
     torrent.usesTrackers = try !layers.flag(network.trackerUse.map { $0 == .noTracker }, .noTracker)
-    torrent.forceCheck = try layers.flag(check, .check)
+    torrent.forceCheck = try layers.flag(place.check, .check)
     return torrent
   }
 
@@ -201,7 +242,8 @@ extension TransferOptions {
     return ExitStatus.worst(of: results.map(\.exit))
   }
 
-  private static func view(_ mode: ProgressMode, console: Console, isQuiet: Bool) -> sending any ProgressView {
+  private static func view(_ mode: ProgressMode, console: Console, isQuiet: Bool) -> sending any ProgressView
+  {
     switch mode {
     case .auto where console.style.moves: BarProgress(console: console)
     case .auto, .plain: PlainProgress(console: console)

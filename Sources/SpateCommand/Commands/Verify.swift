@@ -11,7 +11,8 @@ struct Verify: SpateSubcommand {
       """)
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.", completion: .file(extensions: ["torrent"]))
+    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    completion: .file(extensions: ["torrent"]))
   var torrent: String
 
   @Option(
@@ -19,11 +20,12 @@ struct Verify: SpateSubcommand {
     help: ArgumentHelp("The folder of the contents. (default: the present one)"), completion: .directory)
   var dir: String?
 
-  @Option(help: ArgumentHelp("Threads. (default: all cores)", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Threads. (default: all cores)", valueName: "n"), transform: Count<ThreadRange>.from)
   var threads: Count<ThreadRange>?
 
-  @OptionGroup(title: "Output") var json: JSONOption
-  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var output: OutputOptions
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
     let context = try CommandContext("verify", output)
@@ -34,7 +36,9 @@ struct Verify: SpateSubcommand {
     let workers = try layers.value(threads, .threads)?.value
     let meter = ProgressMeter(console: context.console, label: "verifying", isShown: !context.isQuiet)
     let work = Task { () throws(TorrentFailure) in
-      try await TorrentVerifier.verify(metainfo, in: folder, workers: workers) { meter.show($0.done, of: $0.total) }
+      try await TorrentVerifier.verify(metainfo, in: folder, workers: workers) {
+        meter.show($0.done, of: $0.total)
+      }
     }
     interrupts.handle { work.cancel() }
     let outcome = await work.result
@@ -74,7 +78,8 @@ struct Verify: SpateSubcommand {
     context.logger.notice(
       bad == 0
         ? "\(Printable.text(info.name)): all \(files.count) files are right"
-        : "\(Printable.text(info.name)): \(bad) of \(files.count) files are missing or wrong; 'spate download' mends them")
+        : "\(Printable.text(info.name)): \(bad) of \(files.count) files are missing or wrong; 'spate download' mends them"
+    )
   }
 }
 

@@ -97,7 +97,8 @@ struct BarLayout {
     let barWidth = hasBar ? min(40, free - nameWidth - 2) : 0
     return rows.indices.map { index in
       line(
-        rows[index], name: TextWidth.fitted(names[index], to: nameWidth, ellipsis: style.hasUnicode ? "…" : "~"),
+        rows[index],
+        name: TextWidth.fitted(names[index], to: nameWidth, ellipsis: style.hasUnicode ? "…" : "~"),
         bar: barWidth, fields: fields.map { TextWidth.rightAligned($0.text[index], to: $0.width) },
         isSum: hasSum && index == rows.count - 1, limit: width)
     }
@@ -142,7 +143,9 @@ struct BarLayout {
   }
 
   /// The filled and the empty part of a bar: eighths of a column where the terminal has them.
-  static func bar(_ done: Int64, of total: Int64, width: Int, hasUnicode: Bool) -> (full: String, rest: String) {
+  static func bar(_ done: Int64, of total: Int64, width: Int, hasUnicode: Bool) -> (
+    full: String, rest: String
+  ) {
     let share = total > 0 ? min(1, max(0, Double(done) / Double(total))) : 1
     guard hasUnicode else {
       let full = Int(share * Double(width))
@@ -173,7 +176,9 @@ final class BarProgress: ProgressView {
   }
 
   func news(_ news: ProgressNews, of row: ProgressRow) {
-    if let text = NewsText.complaint(news, of: row, warnings: true, style: console.style) { console.line(text) }
+    if let text = NewsText.complaint(news, of: row, warnings: true, style: console.style) {
+      console.line(text)
+    }
   }
 
   func activity(_ text: String) {

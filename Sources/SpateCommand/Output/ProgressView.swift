@@ -49,7 +49,9 @@ final class SilentProgress: ProgressView {
 
   func update(_ snapshot: ProgressSnapshot) {}
   func news(_ news: ProgressNews, of row: ProgressRow) {
-    if let text = NewsText.complaint(news, of: row, warnings: !isQuiet, style: console.style) { console.line(text) }
+    if let text = NewsText.complaint(news, of: row, warnings: !isQuiet, style: console.style) {
+      console.line(text)
+    }
   }
   func activity(_ text: String) {}
   func finish() {}

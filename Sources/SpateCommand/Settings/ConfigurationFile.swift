@@ -51,7 +51,9 @@ struct ConfigurationFile: Sendable {
       let shown = Printable.text(prefix + key)
       guard let name = SettingName(key: key) else {
         throw CommandFailure(
-          .usage, "\(place): there is no setting '\(shown)'; keys are long names of options, such as \"download-limit\"")
+          .usage,
+          "\(place): there is no setting '\(shown)'; keys are long names of options, such as \"download-limit\""
+        )
       }
       guard let texts = JSONValue.texts(value) else {
         throw CommandFailure(
@@ -72,7 +74,8 @@ struct ConfigurationFile: Sendable {
   // MARK: Finding it
 
   /// The file named by the user, or else the default one if it is there.
-  static func load(named: String?, environment: [String: String]) throws(CommandFailure) -> ConfigurationFile? {
+  static func load(named: String?, environment: [String: String]) throws(CommandFailure) -> ConfigurationFile?
+  {
     if let named = named ?? environment["SPATE_CONFIG"].flatMap({ $0.isEmpty ? nil : $0 }) {
       return try ConfigurationFile(
         FileReading.read(named, limit: sizeLimit, what: "configuration"), path: named)

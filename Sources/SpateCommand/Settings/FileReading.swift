@@ -11,7 +11,8 @@ enum FileReading {
     do {
       let file = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
       // Closed with the handle.
-      return try read(FileHandle(fileDescriptor: file.rawValue, closeOnDealloc: true), limit: limit, shown: shown)
+      return try read(
+        FileHandle(fileDescriptor: file.rawValue, closeOnDealloc: true), limit: limit, shown: shown)
     } catch let failure as CommandFailure {
       throw failure
     } catch let error as Errno {
@@ -31,7 +32,8 @@ enum FileReading {
     try read(.standardInput, limit: limit, shown: "\(what) from standard input")
   }
 
-  private static func read(_ handle: FileHandle, limit: Int, shown: String) throws(CommandFailure) -> [UInt8] {
+  private static func read(_ handle: FileHandle, limit: Int, shown: String) throws(CommandFailure) -> [UInt8]
+  {
     var bytes: [UInt8] = []
     while true {
       let chunk: Data?
@@ -40,7 +42,8 @@ enum FileReading {
       }
       guard let chunk, !chunk.isEmpty else { return bytes }
       guard bytes.count + chunk.count <= limit else {
-        throw CommandFailure(.fileInputOutput, "\(shown) is larger than \(Units.size(Int64(limit))), the limit")
+        throw CommandFailure(
+          .fileInputOutput, "\(shown) is larger than \(Units.size(Int64(limit))), the limit")
       }
       bytes += chunk
     }
@@ -50,7 +53,8 @@ enum FileReading {
 /// The system's words in an error of Foundation, without Foundation's own around them.
 enum SystemReason {
   static func of(_ error: any Error) -> String {
-    code(of: error).map { Errno(rawValue: $0).description } ?? Printable.text((error as NSError).localizedDescription)
+    code(of: error).map { Errno(rawValue: $0).description }
+      ?? Printable.text((error as NSError).localizedDescription)
   }
 
   static func code(of error: any Error) -> Int32? {

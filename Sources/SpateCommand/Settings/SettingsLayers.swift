@@ -49,7 +49,8 @@ struct SettingsLayers: Sendable {
   }
 
   /// A setting that may be given several times. Values in a variable are separated by white space.
-  func values<Value: SettingValue>(_ options: [Value], _ name: SettingName) throws(CommandFailure) -> [Value] {
+  func values<Value: SettingValue>(_ options: [Value], _ name: SettingName) throws(CommandFailure) -> [Value]
+  {
     if !options.isEmpty { return options }
     guard let (texts, place) = texts(name, isList: true) else { return [] }
     var values: [Value] = []

@@ -20,14 +20,17 @@ final class Console: Sendable {
   private let state = Mutex(State())
 
   init(
-    environment: [String: String], output: FileDescriptor = .standardOutput, error: FileDescriptor = .standardError
+    environment: [String: String], output: FileDescriptor = .standardOutput,
+    error: FileDescriptor = .standardError
   ) {
     self.output = output
     self.error = error
     outputIsTerminal = SystemTerminal.isTerminal(output.rawValue)
     errorIsTerminal = SystemTerminal.isTerminal(error.rawValue)
     style = TerminalStyle(isTerminal: errorIsTerminal, environment: environment)
-    environmentColumns = environment["COLUMNS"].flatMap(Int.init).flatMap { (20...10_000).contains($0) ? $0 : nil }
+    environmentColumns = environment["COLUMNS"].flatMap(Int.init).flatMap {
+      (20...10_000).contains($0) ? $0 : nil
+    }
   }
 
   /// Columns and rows for the bar.

@@ -13,7 +13,7 @@ enum SystemTerminal {
 
   /// A reader that went away is an error of the write, not the end of the process.
   static func ignoreBrokenPipes() {
-    unsafe signal(SIGPIPE, SIG_IGN)
+    signal(SIGPIPE, SIG_IGN)
   }
 
   /// Ends the process at once: nothing is written or flushed any more.

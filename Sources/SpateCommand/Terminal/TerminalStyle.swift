@@ -15,7 +15,8 @@ struct TerminalStyle: Hashable, Sendable {
     let refusesColour = environment["NO_COLOR"].map { !$0.isEmpty } ?? false
     hasColours = moves && !refusesColour
     // The first of these that is set decides (locale(7)).
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? ""
+    let locale =
+      ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? ""
     hasUnicode = locale.lowercased().replacing("-", with: "").contains("utf8")
   }
 

@@ -50,7 +50,9 @@ enum Units {
   private static func scaled(_ bytes: Int64) -> (unit: Int, value: Double) {
     var unit = 0
     // 1023.9 MiB would be written with four digits: it is 1.00 GiB.
-    while unit + 1 < names.count, Double(max(0, bytes)) / factor(unit) >= (unit == 0 ? 1024 : 999.5) { unit += 1 }
+    while unit + 1 < names.count, Double(max(0, bytes)) / factor(unit) >= (unit == 0 ? 1024 : 999.5) {
+      unit += 1
+    }
     return (unit, Double(max(0, bytes)) / factor(unit))
   }
 

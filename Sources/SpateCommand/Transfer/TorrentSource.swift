@@ -15,11 +15,13 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
     } else if lower.hasPrefix("http://") || lower.hasPrefix("https://") {
       self = .url(argument)
     } else if lower.hasPrefix("magnet:") {
-      throw CommandFailure(.usage, "magnet links cannot be downloaded yet; use the .torrent file or its http(s) URL")
+      throw CommandFailure(
+        .usage, "magnet links cannot be downloaded yet; use the .torrent file or its http(s) URL")
     } else if lower.hasPrefix("file://"), let url = URL(string: argument), !url.path.isEmpty {
       self = .file(url.path)
     } else if argument.isEmpty {
-      throw CommandFailure(.usage, "an empty name is no torrent; give a file, an http(s) URL, or - for standard input")
+      throw CommandFailure(
+        .usage, "an empty name is no torrent; give a file, an http(s) URL, or - for standard input")
     } else {
       self = .file(argument)
     }
@@ -73,7 +75,8 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
     for argument in arguments { sources.append(try TorrentSource(argument: argument)) }
     if let list {
       guard list != "-" || !sources.contains(.standardInput) else {
-        throw CommandFailure(.usage, "standard input cannot be both a torrent (-) and the list of torrents (-i -)")
+        throw CommandFailure(
+          .usage, "standard input cannot be both a torrent (-) and the list of torrents (-i -)")
       }
       sources += try Self.list(
         list == "-"
@@ -84,7 +87,8 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
       throw CommandFailure(.usage, "standard input (-) can be only one torrent")
     }
     guard !sources.isEmpty else {
-      throw CommandFailure(.usage, "there is no torrent to work on; give a file, an http(s) URL, - or -i LIST")
+      throw CommandFailure(
+        .usage, "there is no torrent to work on; give a file, an http(s) URL, - or -i LIST")
     }
     return sources
   }

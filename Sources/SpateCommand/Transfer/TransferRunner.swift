@@ -40,7 +40,8 @@ actor TransferRunner {
   /// - Parameters:
   ///   - printsResults: a line on standard output for each torrent that is complete.
   init(
-    _ plan: TransferPlan, console: Console, view: sending any ProgressView, logger: Logger, printsResults: Bool
+    _ plan: TransferPlan, console: Console, view: sending any ProgressView, logger: Logger,
+    printsResults: Bool
   ) {
     self.plan = plan
     self.console = console
@@ -199,7 +200,8 @@ actor TransferRunner {
     case .peerConnected(_, let endpoint, let client): logger.debug("peer \(endpoint) connected: \(client)")
     case .peerDisconnected(_, let endpoint, let reason): logger.debug("peer \(endpoint) gone: \(reason)")
     case .peerBanned(_, let address, let reason): logger.info("peer \(address) banned: \(reason)")
-    case .pieceFailed(_, let piece): logger.info("piece \(piece) does not match its hash and is fetched again")
+    case .pieceFailed(_, let piece):
+      logger.info("piece \(piece) does not match its hash and is fetched again")
     case .pieceVerified: break
     }
   }
@@ -246,7 +248,9 @@ actor TransferRunner {
 
   /// Looks at a torrent, and ends it if it is done.
   private func judge(_ number: Int) async {
-    guard let status = await refresh(number), case .active(let torrent, var watch) = jobs[number].phase else { return }
+    guard let status = await refresh(number), case .active(let torrent, var watch) = jobs[number].phase else {
+      return
+    }
     let verdict = watch.observe(TransferSample(status), now: now)
     jobs.enter(.active(torrent, watch), number)
     switch verdict {
@@ -271,23 +275,28 @@ actor TransferRunner {
     if status.everHadPeer { return "nothing arrived for \(time); given up" }
     let trackers = status.trackers.map { "\($0.url): \($0.failure ?? $0.text)" }
     guard !trackers.isEmpty else {
-      return "no peer was found in \(time), and there is no tracker to ask; name one with --tracker or a --peer"
+      return
+        "no peer was found in \(time), and there is no tracker to ask; name one with --tracker or a --peer"
     }
     return "no peer was found in \(time) (\(trackers.prefix(3).joined(separator: "; ")))"
   }
 
   /// Every wanted file is there and verified: told once.
   private func complete(_ number: Int) {
-    guard !jobs[number].wasToldComplete, let row = jobs[number].row, let torrent = jobs[number].torrent else { return }
+    guard !jobs[number].wasToldComplete, let row = jobs[number].row, let torrent = jobs[number].torrent else {
+      return
+    }
     jobs[number].wasToldComplete = true
     tell(.completed, number)
     guard plan.goal.kind == .download else { return }
-    let text = "\(Printable.text(plan.torrent.folder))/\(Printable.text(torrent.metainfo.info.name)): complete, \(Units.size(row.total))"
+    let text =
+      "\(Printable.text(plan.torrent.folder))/\(Printable.text(torrent.metainfo.info.name)): complete, \(Units.size(row.total))"
     if printsResults {
       do throws(CommandFailure) { try console.result(text) } catch { outputFailure = error }
     }
     // Where the result goes elsewhere, the person at the terminal is told too.
-    if console.errorIsTerminal, !console.outputIsTerminal, !(view is SilentProgress), !(view is JSONProgress) {
+    if console.errorIsTerminal, !console.outputIsTerminal, !(view is SilentProgress), !(view is JSONProgress)
+    {
       console.line(text)
     }
   }
@@ -302,8 +311,10 @@ actor TransferRunner {
     jobs.enter(
       .ended(
         TransferResult(
-          status: how, exit: exit, error: error, name: status.name, infohash: status.infoHash.hex, files: files,
-          downloaded: status.downloadedBytes, uploaded: status.uploadedBytes, seconds: status.seconds)), number)
+          status: how, exit: exit, error: error, name: status.name, infohash: status.infoHash.hex,
+          files: files,
+          downloaded: status.downloadedBytes, uploaded: status.uploadedBytes, seconds: status.seconds)),
+      number)
     tell(.ended, number)
     // What the session still has at the end, it closes at the end. Waiting for a tracker must not hold up the others.
     if let session, !isInterrupted, !jobs.isOver { Task { await session.remove(torrent) } }
@@ -339,7 +350,8 @@ actor TransferRunner {
     } else {
       let part = Units.part(status.doneBytes, of: status.wantedBytes)
       await end(
-        number, status, .interrupted, .interrupted, "interrupted at \(part); run the same command again to go on")
+        number, status, .interrupted, .interrupted,
+        "interrupted at \(part); run the same command again to go on")
     }
   }
 

@@ -22,7 +22,8 @@ struct SelectionRules: Sendable {
       number += 1
       let path = info.isSingleFile ? info.name : file.path
       let isTaken =
-        takesAll || numbers.contains { $0.contains(number) } || include.contains { $0.matches(path, in: folder) }
+        takesAll || numbers.contains { $0.contains(number) }
+        || include.contains { $0.matches(path, in: folder) }
       guard isTaken, !exclude.contains(where: { $0.matches(path, in: folder) }) else { continue }
       selected.insert(file.index)
     }
@@ -37,7 +38,8 @@ struct SelectionRules: Sendable {
     guard !selected.isEmpty else {
       throw CommandFailure(
         .usage,
-        "no file of '\(Printable.text(info.name))' is selected; 'spate show' lists its \(number) file\(number == 1 ? "" : "s")")
+        "no file of '\(Printable.text(info.name))' is selected; 'spate show' lists its \(number) file\(number == 1 ? "" : "s")"
+      )
     }
     return selected
   }

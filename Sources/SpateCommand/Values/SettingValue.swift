@@ -6,6 +6,14 @@ protocol SettingValue: ExpressibleByArgument, Sendable {
   static var form: String { get }
 }
 
+extension SettingValue {
+  /// For options: a refusal says what is wanted.
+  static func from(_ argument: String) throws -> Self {
+    guard let value = Self(argument: argument) else { throw ValidationError("it must be \(form)") }
+    return value
+  }
+}
+
 extension SettingValue where Self: CaseIterable & RawRepresentable, RawValue == String {
   static var form: String { "one of " + allCases.map(\.rawValue).joined(separator: ", ") }
 }
@@ -52,7 +60,8 @@ struct Ratio: SettingValue, Hashable {
   let value: Double
 
   init?(argument: String) {
-    guard argument.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2e }), let value = Double(argument),
+    guard argument.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2e }),
+      let value = Double(argument),
       value.isFinite
     else { return nil }
     self.value = value

@@ -11,7 +11,8 @@ enum URLList {
       }
     }
     for url in urls where !isURL(Substring(url)) || url.contains(where: { $0.isWhitespace }) {
-      throw CommandFailure(.usage, "\(option): '\(Printable.text(url))' is no URL such as udp://tracker.example:6969/announce")
+      throw CommandFailure(
+        .usage, "\(option): '\(Printable.text(url))' is no URL such as udp://tracker.example:6969/announce")
     }
     return urls
   }
