@@ -1,1 +1,209 @@
-// The room BlockPool.
+import Glibc
+import Synchronization
+
+/// Number of a block in a pool's slab.
+@frozen
+public struct BlockID: RawRepresentable, Hashable, Sendable {
+  public var rawValue: UInt32
+  @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+}
+
+public enum BlockPoolError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The operating system refused the address space for the slab.
+  case cannotMap(bytes: Int, errno: CInt)
+
+  public var description: String {
+    switch self {
+    case .cannotMap(let bytes, let code): "cannot reserve \(bytes) bytes for the block pool (error \(code))"
+    }
+  }
+}
+
+/// One slab of page-aligned 16 KiB blocks: every payload byte of the process lives here between socket and disk.
+///
+/// The kernel writes a received block into the slab once and reads it from there once. The slab is mapped at start and
+/// touched lazily; the free list is last-in first-out, so resident memory follows what is really in use at once.
+///
+/// Any thread may take and give back blocks; batches take the lock once. Whoever holds a block's id, or its
+/// ``BlockLease``, is alone in touching its bytes, or shares them read-only by agreement: the pool does not check this.
+@safe
+public final class BlockPool: @unchecked Sendable {
+  // `base` never changes after init, and the bytes behind it belong to whoever holds the block's id; the free list is
+  // behind the mutex.
+
+  /// Bytes in a block.
+  public static let blockLength = 16 * 1024
+
+  /// Blocks in the slab.
+  public let capacity: Int
+  @usableFromInline let base: UnsafeMutableRawPointer
+  private let state: Mutex<State>
+
+  private struct State {
+    /// Free blocks; the last one is taken next.
+    var free: [BlockID]
+    /// Fewest blocks that were ever free: how close the pool came to running dry.
+    var lowest: Int
+    var waiters: [Waiter] = []
+  }
+
+  private struct Waiter {
+    let minimum: Int
+    let action: @Sendable () -> Void
+  }
+
+  /// Reserves address space for `capacity` blocks; memory is only taken as blocks are first used.
+  public init(capacity: Int) throws(BlockPoolError) {
+    precondition(capacity > 0 && capacity <= Int(UInt32.max))
+    let bytes = capacity * BlockPool.blockLength
+    let address = unsafe mmap(
+      nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | CInt(MAP_NORESERVE), -1, 0)
+    guard let address = unsafe address, unsafe address != MAP_FAILED else {
+      throw .cannotMap(bytes: bytes, errno: errno)
+    }
+    self.capacity = capacity
+    unsafe self.base = address
+    // The lowest ids on top of the stack, so that a lightly used pool stays at the start of the slab.
+    let free = (0..<UInt32(capacity)).reversed().map { BlockID(rawValue: $0) }
+    self.state = Mutex(State(free: free, lowest: capacity))
+  }
+
+  deinit {
+    unsafe munmap(base, capacity * BlockPool.blockLength)
+  }
+
+  /// Blocks free now. Another thread may take them before you do.
+  public var available: Int { state.withLock { $0.free.count } }
+
+  /// Blocks in use now.
+  public var inUse: Int { capacity - available }
+
+  /// The most blocks that were in use at once.
+  public var highWater: Int { capacity - state.withLock { $0.lowest } }
+
+  /// Takes one block, or nil when the pool is empty.
+  public func lease() -> BlockLease? {
+    guard let id = take() else { return nil }
+    return BlockLease(adopting: id, of: self)
+  }
+
+  /// Takes one block whose owner gives it back with ``release(_:)-(BlockID)``, or nil when the pool is empty.
+  public func take() -> BlockID? {
+    state.withLock { state in
+      guard let id = state.free.popLast() else { return nil }
+      state.lowest = min(state.lowest, state.free.count)
+      return id
+    }
+  }
+
+  /// Appends up to `count` blocks to `output` under one lock, leaving `reserve` behind. Returns how many.
+  @discardableResult
+  public func take(_ count: Int, leaving reserve: Int = 0, into output: inout [BlockID]) -> Int {
+    state.withLock { state in
+      let number = max(0, min(count, state.free.count - reserve))
+      output.append(contentsOf: state.free[(state.free.count - number)...])
+      state.free.removeLast(number)
+      state.lowest = min(state.lowest, state.free.count)
+      return number
+    }
+  }
+
+  /// Gives one block back. The caller must hold it.
+  public func release(_ id: BlockID) {
+    let woken = state.withLock { state in
+      state.free.append(id)
+      assert(state.free.count <= capacity, "a block was given back twice")
+      return BlockPool.wakeable(&state)
+    }
+    for waiter in woken { waiter.action() }
+  }
+
+  /// Gives many blocks back under one lock. The caller must hold them.
+  public func release(_ ids: some Sequence<BlockID>) {
+    let woken = state.withLock { state in
+      state.free.append(contentsOf: ids)
+      assert(state.free.count <= capacity, "a block was given back twice")
+      return BlockPool.wakeable(&state)
+    }
+    for waiter in woken { waiter.action() }
+  }
+
+  private static func wakeable(_ state: inout State) -> [Waiter] {
+    guard !state.waiters.isEmpty else { return [] }
+    let free = state.free.count
+    let woken = state.waiters.filter { $0.minimum <= free }
+    if !woken.isEmpty { state.waiters.removeAll { $0.minimum <= free } }
+    return woken
+  }
+
+  /// Calls `action` once, on the thread that gives blocks back, as soon as `minimum` blocks are free; at once when they
+  /// are already. This is how an event loop that ran out of blocks learns that it may read again.
+  public func whenAvailable(_ minimum: Int, _ action: @escaping @Sendable () -> Void) {
+    precondition(minimum <= capacity)
+    let isThere = state.withLock { state in
+      if state.free.count >= minimum { return true }
+      state.waiters.append(Waiter(minimum: minimum, action: action))
+      return false
+    }
+    if isThere { action() }
+  }
+
+  /// Address of the first byte of a block. Valid as long as the pool lives; the caller must hold the block.
+  @unsafe
+  @inlinable
+  public func address(of id: BlockID) -> UnsafeMutableRawPointer {
+    unsafe base + Int(id.rawValue) * BlockPool.blockLength
+  }
+
+  /// Reads the first `count` bytes of a block the caller holds.
+  @inlinable
+  public func withBytes<R>(of id: BlockID, count: Int = blockLength, _ body: (RawSpan) throws -> R) rethrows
+    -> R
+  {
+    precondition(count >= 0 && count <= BlockPool.blockLength && Int(id.rawValue) < capacity)
+    return try body(unsafe RawSpan(_unsafeStart: address(of: id), byteCount: count))
+  }
+
+  /// Writes into a block the caller holds.
+  @inlinable
+  public func withMutableBytes<R>(
+    of id: BlockID, count: Int = blockLength, _ body: (inout MutableRawSpan) throws -> R
+  ) rethrows -> R {
+    precondition(count >= 0 && count <= BlockPool.blockLength && Int(id.rawValue) < capacity)
+    var span = unsafe MutableRawSpan(_unsafeStart: address(of: id), byteCount: count)
+    return try body(&span)
+  }
+
+  /// Tells the system that the bytes of all free blocks may be forgotten; resident memory falls, the address space stays.
+  /// For quiet times: touching a block again costs a page fault per 4 KiB.
+  public func trim() {
+    state.withLock { state in
+      for id in state.free { unsafe madvise(address(of: id), BlockPool.blockLength, MADV_DONTNEED) }
+    }
+  }
+}
+
+/// Sole ownership of one block. Given back to its pool when it goes out of scope, unless ``detach()`` hands the number
+/// on to an owner that calls ``BlockPool/release(_:)-(BlockID)`` itself.
+@frozen
+public struct BlockLease: ~Copyable, Sendable {
+  public let id: BlockID
+  public let pool: BlockPool
+  @usableFromInline var isHeld = true
+
+  /// Takes over a block that the caller holds.
+  @inlinable
+  public init(adopting id: BlockID, of pool: BlockPool) {
+    self.id = id
+    self.pool = pool
+  }
+
+  @inlinable deinit { if isHeld { pool.release(id) } }
+
+  /// Ends the lease without giving the block back. The caller now holds the id.
+  @inlinable
+  public consuming func detach() -> BlockID {
+    isHeld = false
+    return id
+  }
+}

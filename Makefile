@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh Debian 12 or Ubuntu with Swift: `make demo` and `make test`.
+
+SWIFT ?= swift
+RELEASE = $(SWIFT) build -c release --product spate
+PACKAGES = libevent-dev libssl-dev pkg-config
+
+.PHONY: all build release demo test test-packages lint format fuzz sanitize perf docs clean packages
+
+all: release
+
+# The two system packages (and pkg-config, with which SwiftPM finds them), only if missing.
+packages:
+	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; \
+	  SUDO=""; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
+	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq $$missing; \
+	fi
+
+build: packages
+	$(SWIFT) build
+
+release: packages
+	$(RELEASE)
+
+# A local tracker, two seeders and a download of a generated 1 GiB torrent through real sockets.
+demo: release
+	bash Tests/demo.sh "$$($(SWIFT) build -c release --show-bin-path)/spate"
+
+# Other clients for the interoperability tests; skipped with a clear line where they cannot be installed.
+test-packages: packages
+	bash Tests/Interop/install.sh
+
+test: test-packages
+	SPATE_STRICT=1 $(SWIFT) build --build-tests
+	SPATE_STRICT=1 $(SWIFT) test --skip-build
+
+lint: packages
+	$(SWIFT) format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Perf
+	SPATE_STRICT=1 $(SWIFT) build --build-tests
+
+format:
+	$(SWIFT) format --in-place --recursive --configuration .swift-format Package.swift Sources Tests Perf
+
+# libFuzzer with the address sanitizer, SECONDS for each target, from the corpus in the tree.
+SECONDS ?= 60
+fuzz: packages
+	bash Tests/Fuzz/run.sh $(SECONDS)
+
+# Unit and simulation tests under the address and the thread sanitizer.
+sanitize: packages
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip Interop
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip Interop
+
+perf: release
+	$(SWIFT) run --package-path Perf -c release perf all --quick
+
+docs:
+	$(SWIFT) package dump-symbol-graph --minimum-access-level public
+
+clean:
+	rm -rf .build .build-* Perf/.build Perf/out

@@ -1,0 +1,125 @@
+import Glibc
+
+/// Part of a block: what one entry of a vectored read or write covers.
+@frozen
+public struct BlockSegment: Hashable, Sendable {
+  public var block: BlockID
+  /// Bytes from the start of the block.
+  public var offset: UInt32
+  /// Bytes. `offset + count` is at most 16 KiB.
+  public var count: UInt32
+
+  @inlinable
+  public init(block: BlockID, offset: Int = 0, count: Int) {
+    precondition(offset >= 0 && count >= 0 && offset + count <= BlockPool.blockLength)
+    self.block = block
+    self.offset = UInt32(offset)
+    self.count = UInt32(count)
+  }
+}
+
+/// A system call failed.
+@frozen
+public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The `errno` value.
+  public var code: CInt
+  @inlinable public init(code: CInt) { self.code = code }
+  public var description: String { unsafe String(cString: strerror(code)) }
+}
+
+extension BlockPool {
+  /// Entries of one system call: Linux takes 1024 (`IOV_MAX`).
+  static let vectorLimit = 1024
+
+  /// Writes the segments end to end at `offset` of a file, in as few calls as the system allows (a call per 1024 segments).
+  /// Returns the number of system calls.
+  /// - Throws: the error of `pwritev`; what was written before it stays written.
+  @discardableResult
+  public func write(_ segments: Span<BlockSegment>, to descriptor: CInt, at offset: Int64) throws(SystemError)
+    -> Int
+  {
+    let result = unsafe transfer(segments, at: offset) { vector, count, position in
+      unsafe pwritev(descriptor, vector, count, position)
+    }
+    // A write of zero bytes cannot make progress; the system gives it for nothing we ask, but it must not spin.
+    if result.code != 0 { throw SystemError(code: result.code) }
+    if result.isShort { throw SystemError(code: EIO) }
+    return result.calls
+  }
+
+  /// Reads into the segments, end to end, from `offset` of a file. Returns the bytes read, fewer than asked for at the
+  /// end of the file.
+  public func read(into segments: Span<BlockSegment>, from descriptor: CInt, at offset: Int64)
+    throws(SystemError) -> Int
+  {
+    let result = unsafe transfer(segments, at: offset) { vector, count, position in
+      unsafe preadv(descriptor, vector, count, position)
+    }
+    if result.code != 0 { throw SystemError(code: result.code) }
+    return result.bytes
+  }
+
+  private struct Transfer {
+    var bytes = 0
+    var calls = 0
+    var code: CInt = 0
+    var isShort = false
+  }
+
+  private func transfer(
+    _ segments: Span<BlockSegment>, at offset: Int64,
+    _ call: (UnsafePointer<iovec>, CInt, off_t) -> Int
+  ) -> Transfer {
+    var result = Transfer()
+    var next = 0
+    var skip = 0  // bytes of `segments[next]` already moved
+    unsafe withUnsafeTemporaryAllocation(
+      of: iovec.self, capacity: max(1, min(segments.count, BlockPool.vectorLimit))
+    ) { vector in
+      while next < segments.count {
+        var entries = 0
+        var wanted = 0
+        while next + entries < segments.count, entries < vector.count {
+          let segment = segments[next + entries]
+          let done = entries == 0 ? skip : 0
+          unsafe vector.initializeElement(
+            at: entries,
+            to: iovec(
+              iov_base: address(of: segment.block) + Int(segment.offset) + done,
+              iov_len: Int(segment.count) - done))
+          wanted += Int(segment.count) - done
+          entries += 1
+        }
+        if wanted == 0 {
+          next += entries
+          skip = 0
+          continue
+        }
+        let moved = unsafe call(vector.baseAddress!, CInt(entries), off_t(offset) + result.bytes)
+        result.calls += 1
+        if moved < 0 {
+          if errno == EINTR { continue }
+          result.code = errno
+          return
+        }
+        if moved == 0 {
+          result.isShort = true
+          return
+        }
+        result.bytes += moved
+        var rest = moved + skip
+        skip = 0
+        while rest > 0 {
+          let count = Int(segments[next].count)
+          if rest < count {
+            skip = rest
+            break
+          }
+          rest -= count
+          next += 1
+        }
+      }
+    }
+    return result
+  }
+}

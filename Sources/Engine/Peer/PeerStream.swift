@@ -1,0 +1,226 @@
+import BlockPool
+import PeerWire
+import Reactor
+import TorrentModel
+
+/// Who is told what a peer's byte stream holds.
+protocol PeerStreamSink: AnyObject {
+  /// A complete message other than a block. Throws to close the connection.
+  func messageArrived(_ message: PeerMessage) throws(PeerProtocolError)
+  /// The header of a block was read: is it one that was asked for? Payload of others is dropped unread.
+  func isWanted(_ block: BlockRequest) -> Bool
+  /// A block that was asked for is complete, and now the sink's.
+  func blockArrived(_ block: BlockRequest, in id: BlockID)
+  /// A block that was asked for came when the pool was empty, and was dropped.
+  func blockDropped(_ block: BlockRequest)
+  /// False once the sink has closed the connection: what else landed is of no interest.
+  var isOpen: Bool { get }
+}
+
+/// The receiving half of one peer's connection: plans each read so that predicted blocks land in the pool, and turns what
+/// landed into messages. Between reads it holds at most the block under way and the beginning of a message.
+struct PeerStream {
+  var parser: MessageParser
+  /// Beginning of a message whose rest has not come, including its length prefix.
+  private var leftover: [UInt8] = []
+  private var current: PartialBlock?
+  /// Bytes of an ignored message that are still to come.
+  private var skip = 0
+
+  private struct PartialBlock {
+    var request: BlockRequest
+    var block: BlockID
+    var filled: Int
+  }
+
+  /// What one read brought.
+  struct Received {
+    /// As `readv` gave it: bytes, 0 at the end of the stream, or a negated errno.
+    var result = 0
+    /// Payload of blocks among the bytes, by the header that announces it.
+    var payload = 0
+  }
+
+  init(parser: MessageParser) { self.parser = parser }
+
+  /// Whether a block is under way.
+  var hasPartialBlock: Bool { current != nil }
+
+  /// Gives back what the stream holds. Call once, when the connection ends.
+  mutating func close(_ reader: ScatterReader) {
+    if let partial = current { reader.recycle(partial.block) }
+    current = nil
+    leftover = []
+  }
+
+  /// Bytes that came before the stream was set up (behind a handshake).
+  mutating func feed(
+    _ bytes: Span<UInt8>, _ reader: ScatterReader, to sink: some PeerStreamSink
+  ) throws(PeerProtocolError) {
+    try parse(bytes, reader, to: sink)
+  }
+
+  /// Reads once.
+  /// - Parameters:
+  ///   - outstanding: how many blocks were asked for and have not come.
+  ///   - limit: bytes to ask for at most (a rate limit).
+  ///   - reserve: blocks to leave in the pool.
+  ///   - length: the length of the n-th of these blocks, in the order they were asked for.
+  ///   - source: the connection.
+  /// - Returns: nil when nothing could be read because the pool is empty: try again when it is not.
+  mutating func receive(
+    _ reader: ScatterReader, to sink: some PeerStreamSink, outstanding: Int, limit: Int, reserve: Int,
+    length: (Int) -> Int, from source: some VectoredSource
+  ) throws(PeerProtocolError) -> Received? {
+    reader.begin()
+    var expected = outstanding
+    if let partial = current {
+      reader.addRemainder(
+        of: partial.block, from: partial.filled, count: Int(partial.request.length) - partial.filled)
+      expected -= 1
+    }
+    // The start of a message that is no block, or of one to be dropped, is finished by way of the tail.
+    let predicts = skip == 0 && (leftover.count < 5 || leftover[4] == PeerMessage.ID.piece.rawValue)
+    var planned = 0
+    let nothing: [UInt8] = []
+    if predicts {
+      let first = current == nil ? 0 : 1
+      while planned < min(expected, reader.maxFrames) {
+        let size = length(first + planned)
+        let isAdded =
+          planned == 0
+          ? reader.addFrame(length: size, prefix: leftover.span, reserve: reserve)
+          : reader.addFrame(length: size, prefix: nothing.span, reserve: reserve)
+        guard isAdded else { break }
+        planned += 1
+      }
+      if planned == 0 && expected > 0 && current == nil { return nil }
+    }
+    reader.addTail(count: planned > 0 || current != nil ? PeerStream.shortTail : ScatterReader.tailLength)
+    if planned > 0 { leftover.removeAll(keepingCapacity: true) }
+
+    var received = Received()
+    received.result = reader.read(from: source, limit: limit)
+    try sort(reader, planned: planned, to: sink, &received)
+    return received
+  }
+
+  /// Behind predicted blocks: room for a few small messages.
+  private static let shortTail = 512
+
+  private mutating func sort(
+    _ reader: ScatterReader, planned: Int, to sink: some PeerStreamSink, _ received: inout Received
+  ) throws(PeerProtocolError) {
+    if var partial = current {
+      partial.filled += reader.remainderLanded
+      received.payload += reader.remainderLanded
+      guard partial.filled == Int(partial.request.length) else {
+        current = partial
+        return
+      }
+      current = nil
+      sink.blockArrived(partial.request, in: partial.block)
+    }
+    for frame in 0..<planned {
+      let landed = reader.landed(inFrame: frame)
+      guard landed > 0 else { return }
+      guard landed >= PieceHeader.length else {
+        reader.withHeader(ofFrame: frame) { for i in 0..<landed { leftover.append($0[i]) } }
+        return
+      }
+      let header = reader.withHeader(ofFrame: frame) { PieceHeader.decode($0) }
+      guard let header, PieceHeader.length + Int(header.length) == reader.length(ofFrame: frame),
+        sink.isOpen, sink.isWanted(header)
+      else {
+        try parseLanded(reader, from: frame, to: sink)
+        return
+      }
+      received.payload += landed - PieceHeader.length
+      let block = reader.takeBlock(ofFrame: frame)
+      guard landed == reader.length(ofFrame: frame) else {
+        current = PartialBlock(request: header, block: block, filled: landed - PieceHeader.length)
+        return
+      }
+      sink.blockArrived(header, in: block)
+    }
+    try parseLanded(reader, from: planned, to: sink)
+  }
+
+  /// Reads what landed from a frame on the slow way.
+  private mutating func parseLanded(
+    _ reader: ScatterReader, from frame: Int, to sink: some PeerStreamSink
+  ) throws(PeerProtocolError) {
+    // Typed errors do not pass through `linearize`, which is generic over its result only.
+    var failure: PeerProtocolError?
+    func body(_ bytes: Span<UInt8>) {
+      do throws(PeerProtocolError) { try parse(bytes, reader, to: sink) } catch { failure = error }
+    }
+    if frame < reader.frameCount { reader.linearize(from: frame, body) } else { reader.withTail(body) }
+    if let failure { throw failure }
+  }
+
+  private mutating func parse(
+    _ bytes: Span<UInt8>, _ reader: ScatterReader, to sink: some PeerStreamSink
+  ) throws(PeerProtocolError) {
+    guard !bytes.isEmpty else { return }
+    if leftover.isEmpty {
+      try parseWhole(bytes, reader, to: sink)
+    } else {
+      for i in bytes.indices { leftover.append(bytes[i]) }
+      let joined = leftover
+      leftover = []
+      try parseWhole(joined.span, reader, to: sink)
+    }
+  }
+
+  private mutating func parseWhole(
+    _ bytes: Span<UInt8>, _ reader: ScatterReader, to sink: some PeerStreamSink
+  ) throws(PeerProtocolError) {
+    var offset = 0
+    while offset < bytes.count && sink.isOpen {
+      if skip > 0 {
+        let dropped = min(skip, bytes.count - offset)
+        skip -= dropped
+        offset += dropped
+        continue
+      }
+      switch try parser.next(in: bytes.extracting(offset..<bytes.count)) {
+      case .incomplete:
+        for i in offset..<bytes.count { leftover.append(bytes[i]) }
+        return
+      case .skip(let length):
+        skip = length
+      case .message(.piece(let request), let length):
+        offset += length
+        let landed = min(Int(request.length), bytes.count - offset)
+        take(request, bytes.extracting(offset..<(offset + landed)), reader, to: sink)
+        offset += landed
+      case .message(let message, let length):
+        offset += length
+        try sink.messageArrived(message)
+      }
+    }
+  }
+
+  /// A block outside of the prediction: copied into the pool.
+  private mutating func take(
+    _ request: BlockRequest, _ bytes: Span<UInt8>, _ reader: ScatterReader, to sink: some PeerStreamSink
+  ) {
+    let missing = Int(request.length) - bytes.count
+    guard sink.isWanted(request), Int(request.length) <= BlockPool.blockLength else {
+      skip = missing
+      return
+    }
+    guard let block = reader.spareBlock() else {
+      sink.blockDropped(request)
+      skip = missing
+      return
+    }
+    reader.copy(bytes, to: block, at: 0)
+    if missing == 0 {
+      sink.blockArrived(request, in: block)
+    } else {
+      current = PartialBlock(request: request, block: block, filled: bytes.count)
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import TorrentModel
+
+/// Gathers the files of a torrent and gives each its own safe path.
+///
+/// Folders are known before any file gets its name, so a file never takes a folder's place: of a file and a folder of
+/// the same name, and of files of the same name, the first in the torrent's order that may keep it does, and the others
+/// become `name.1.ext`, `name.2.ext` and so on. The outcome depends on the torrent alone.
+struct FileTableBuilder {
+  private let rules: PathRules
+
+  private var lengths: [Int64] = []
+  private var attributes: [FileAttributes] = []
+  private var parents: [UInt32] = []
+  private var names = NameList()
+
+  /// Folder `n` of the table is number `n - 1` here.
+  private var folders = NameTable()
+  private var folderNames = NameList()
+  private var fold = NameFolding()
+
+  private var links: [Link] = []
+
+  /// The path that is being read: the folder it has reached, its names and bytes so far.
+  private var folder: UInt32 = 0
+  private var depth = 0
+  private var pathLength = 0
+  /// The safe form of the component in hand.
+  private var component: [UInt8] = []
+
+  private struct Link {
+    var file: UInt32
+    /// Safe names of the target, outermost first.
+    var components: [[UInt8]]
+  }
+
+  init(rules: PathRules) {
+    self.rules = rules
+  }
+
+  var count: Int { attributes.count }
+  private(set) var totalLength: Int64 = 0
+
+  /// Begins the path of the next file at the torrent's folder.
+  mutating func beginPath() {
+    folder = 0
+    depth = 0
+    pathLength = 0
+  }
+
+  /// Goes down into a folder of the path.
+  ///
+  /// - Returns: whether its name had to be changed.
+  mutating func descend(into raw: Span<UInt8>) throws(MetainfoError.Problem) -> Bool {
+    let isChanged = try readComponent(raw)
+    let key = rules.foldsNames ? fold.key(of: component) : component
+    let (number, isNew) = folders.insert(key.span, in: folder)
+    if isNew {
+      guard number < PathLimits.folderCount else { throw .tooManyFolders(limit: PathLimits.folderCount) }
+      folderNames.append(component)
+    }
+    folder = UInt32(truncatingIfNeeded: number + 1)
+    return isChanged
+  }
+
+  /// Ends the path with the file's own name and adds the file.
+  ///
+  /// - Returns: whether its name had to be changed.
+  mutating func addFile(
+    named raw: Span<UInt8>, length: Int64, attributes: FileAttributes
+  ) throws(MetainfoError.Problem) -> Bool {
+    let isChanged = try readComponent(raw)
+    try add(length: length, attributes: attributes)
+    names.append(component)
+    parents.append(folder)
+    return isChanged
+  }
+
+  /// Adds padding, which needs no path.
+  mutating func addPadding(length: Int64) throws(MetainfoError.Problem) {
+    try add(length: length, attributes: .padding)
+    names.append([])
+    parents.append(0)
+  }
+
+  /// Makes the file added last a symbolic link to a path of the torrent, if there is such a path in the end.
+  mutating func linkLast(to target: [[UInt8]]) {
+    var components: [[UInt8]] = []
+    for raw in target {
+      var name: [UInt8] = []
+      SafeName.append(raw.span, to: &name, rules: rules)
+      components.append(name)
+    }
+    links.append(Link(file: UInt32(truncatingIfNeeded: count - 1), components: components))
+  }
+
+  private mutating func add(length: Int64, attributes: FileAttributes) throws(MetainfoError.Problem) {
+    guard length >= 0 else { throw .negativeLength(length) }
+    let (end, overflows) = totalLength.addingReportingOverflow(length)
+    guard !overflows else { throw .totalLengthOverflows }
+    totalLength = end
+    lengths.append(length)
+    self.attributes.append(attributes)
+  }
+
+  private mutating func readComponent(_ raw: Span<UInt8>) throws(MetainfoError.Problem) -> Bool {
+    component.removeAll(keepingCapacity: true)
+    let isChanged = SafeName.append(raw, to: &component, rules: rules)
+    depth += 1
+    pathLength += component.count + 1
+    guard depth <= PathLimits.depth else { throw .pathTooDeep(limit: PathLimits.depth) }
+    guard pathLength <= PathLimits.pathLength else { throw .pathTooLong(limit: PathLimits.pathLength) }
+    return isChanged
+  }
+}
+
+extension FileTableBuilder {
+  /// The finished table, with what had to be changed once all files were known.
+  struct Result {
+    var files: FileTable
+    /// Files that were given another name because theirs was taken, in order.
+    var renamed: [Int] = []
+    /// Symbolic links that lead nowhere and became plain, empty files, in order.
+    var plainLinks: [Int] = []
+  }
+
+  consuming func finish() -> Result {
+    guard let layout = FileLayout(lengths: lengths) else { preconditionFailure("lengths were checked one by one") }
+    var taken = TakenNames(folders: folders)
+    var renames: [(file: Int, name: [UInt8])] = []
+    for file in 0..<count where !attributes[file].contains(.padding) {
+      let name = Array(names.bytes[names.range(file)])
+      let key = rules.foldsNames ? fold.key(of: name) : name
+      if taken.take(key, in: parents[file], for: file) { continue }
+      let candidates = NumberedNames(for: name)
+      var candidate: [UInt8]
+      repeat {
+        candidate = taken.nextCandidate(candidates, in: parents[file])
+      } while !taken.take(
+        rules.foldsNames ? fold.key(of: candidate) : candidate, in: parents[file], for: file)
+      renames.append((file, candidate))
+    }
+    if !renames.isEmpty { rename(renames) }
+    let (symlinks, plainLinks) = resolveLinks(taken)
+    attributes.trim()
+    parents.trim()
+    names.trim()
+    folderNames.trim()
+    let storage = FileTableStorage(
+      layout: layout, attributes: attributes, parents: parents, names: names,
+      folderParents: folders.folders, folderNames: folderNames, symlinks: symlinks)
+    return Result(
+      files: FileTable(storage: storage), renamed: renames.map(\.file), plainLinks: plainLinks)
+  }
+
+  private mutating func rename(_ renames: [(file: Int, name: [UInt8])]) {
+    var renamed = NameList()
+    var next = 0
+    for file in 0..<count {
+      if next < renames.count && renames[next].file == file {
+        renamed.append(renames[next].name)
+        next += 1
+      } else {
+        renamed.append(names.bytes[names.range(file)])
+      }
+    }
+    names = renamed
+  }
+
+  /// Finds the file or folder each symbolic link leads to. One that leads nowhere, or in a circle, becomes a plain file:
+  /// it is empty, and nothing else in the torrent goes through it, for a path through it would be a folder's.
+  private mutating func resolveLinks(
+    _ taken: TakenNames
+  ) -> (symlinks: [FileTableStorage.Symlink], plain: [Int]) {
+    var targets: [UInt32: FileTableStorage.Node] = [:]
+    for link in links { targets[link.file] = node(at: link.components, taken) }
+    var symlinks: [FileTableStorage.Symlink] = []
+    var plain: [Int] = []
+    for link in links {
+      if let target = targets[link.file], !isCircular(from: link.file, targets) {
+        symlinks.append(FileTableStorage.Symlink(file: link.file, target: target))
+      } else {
+        targets[link.file] = nil
+        attributes[Int(link.file)].remove(.symlink)
+        plain.append(Int(link.file))
+      }
+    }
+    return (symlinks, plain)
+  }
+
+  private mutating func node(at components: [[UInt8]], _ taken: TakenNames) -> FileTableStorage.Node? {
+    var folder: UInt32 = 0
+    for (place, name) in components.enumerated() {
+      let key = rules.foldsNames ? fold.key(of: name) : name
+      guard let node = taken.node(named: key, in: folder) else { return nil }
+      if place == components.count - 1 { return node }
+      guard case .folder(let next) = node else { return nil }
+      folder = next
+    }
+    return nil
+  }
+
+  private func isCircular(from file: UInt32, _ targets: [UInt32: FileTableStorage.Node]) -> Bool {
+    var current = file
+    // Linux gives up after 40 links in a row.
+    for _ in 0..<40 {
+      guard case .file(let next)? = targets[current] else { return false }
+      current = next
+    }
+    return true
+  }
+}

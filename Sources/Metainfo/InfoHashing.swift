@@ -1,0 +1,2 @@
+import TorrentModel
+func infoHash(of encoded: Span<UInt8>) -> InfoHash { InfoHash(Bytes20()) }

@@ -1,0 +1,260 @@
+import BlockPool
+import Glibc
+
+/// Something `readv` can be called on.
+public protocol VectoredSource: AnyObject {
+  /// Fills the vectors in order. Returns the bytes delivered, 0 at the end of the stream, or a negated errno.
+  func readv(_ vectors: UnsafeBufferPointer<iovec>) -> Int
+}
+
+/// Reads a peer's byte stream straight into pool blocks, by predicting what comes next.
+///
+/// A peer that was asked for blocks answers with frames of a short header and a block, nearly always one right behind
+/// the other. So one `readv` is laid out as `[rest of the block under way][header][block][header][block]…[tail]`, and the
+/// kernel puts each block where it will stay. Headers are compared afterwards; from the first that is not as predicted,
+/// the bytes that landed are copied into one run (``linearize(from:skipping:)``) and read the slow way.
+///
+/// Use: ``begin()``, then add parts, then ``read(_:)``, then look at the parts in order. One reader serves all connections
+/// of a loop, one after the other, so an idle connection holds no buffer at all.
+@safe
+public final class ScatterReader {
+  /// Bytes in front of a block: length prefix, message id, piece and offset (BEP 3).
+  public static let headerLength = 13
+  /// Bytes behind the last predicted block, or all there is when nothing is predicted.
+  public static let tailLength = 64 * 1024
+
+  /// Blocks predicted in one read, at most.
+  public let maxFrames: Int
+
+  private let pool: BlockPool
+  private let vectors: UnsafeMutableBufferPointer<iovec>
+  private let headers: UnsafeMutableRawPointer
+  private let tail: UnsafeMutableRawPointer
+  /// Made when a prediction first fails.
+  private var linear: UnsafeMutableRawPointer?
+
+  private var vectorCount = 0
+  private var frames: [Frame] = []
+  private var remainder = 0
+  private var headerPrefix = 0
+  private var tailCount = 0
+  /// Blocks taken from the pool ahead of their use, so that a turn takes the pool's lock once for many connections.
+  private var spare: [BlockID] = []
+
+  /// Payload bytes that had to be copied because of wrong predictions.
+  public private(set) var copiedBytes: Int64 = 0
+  /// Calls of `readv`.
+  public private(set) var reads: Int64 = 0
+  /// Bytes the last read delivered.
+  public private(set) var landed = 0
+
+  private struct Frame {
+    var block: BlockID
+    var length: Int
+    var isTaken = false
+  }
+
+  public init(pool: BlockPool, maxFrames: Int = 32) {
+    precondition(maxFrames > 0 && maxFrames <= 256)
+    self.pool = pool
+    self.maxFrames = maxFrames
+    unsafe vectors = .allocate(capacity: 2 * maxFrames + 2)
+    unsafe headers = .allocate(byteCount: maxFrames * ScatterReader.headerLength, alignment: 16)
+    unsafe tail = .allocate(byteCount: ScatterReader.tailLength, alignment: 64)
+    frames.reserveCapacity(maxFrames)
+    spare.reserveCapacity(2 * maxFrames)
+  }
+
+  deinit {
+    releaseSpare()
+    unsafe vectors.deallocate()
+    unsafe headers.deallocate()
+    unsafe tail.deallocate()
+    if let linear = unsafe linear { unsafe linear.deallocate() }
+  }
+
+  // MARK: Laying out
+
+  /// Forgets the last plan. Blocks of it that were not taken stay with the reader for the next one.
+  public func begin() {
+    for frame in frames where !frame.isTaken { spare.append(frame.block) }
+    frames.removeAll(keepingCapacity: true)
+    vectorCount = 0
+    remainder = 0
+    headerPrefix = 0
+    tailCount = 0
+    landed = 0
+  }
+
+  /// First of all: the missing `count` bytes of a block, from byte `offset` of it.
+  public func addRemainder(of block: BlockID, from offset: Int, count: Int) {
+    precondition(vectorCount == 0 && count > 0 && offset >= 0 && offset + count <= BlockPool.blockLength)
+    unsafe append(pool.address(of: block) + offset, count)
+    remainder = count
+  }
+
+  /// Next: a header and a block of `length` bytes. `prefix` holds the first bytes of this header if they came with an
+  /// earlier read; only the first frame may have some, and only when no remainder is in front of it.
+  ///
+  /// Returns false, and adds nothing, when the pool is empty or the plan is full.
+  public func addFrame(length: Int, prefix: Span<UInt8>, reserve: Int = 0) -> Bool {
+    precondition(length > 0 && length <= BlockPool.blockLength && prefix.count < ScatterReader.headerLength)
+    precondition(prefix.isEmpty || (frames.isEmpty && remainder == 0))
+    guard frames.count < maxFrames else { return false }
+    if spare.isEmpty {
+      pool.take(maxFrames, leaving: reserve, into: &spare)
+    }
+    guard let block = spare.popLast() else { return false }
+    let header = unsafe headers + frames.count * ScatterReader.headerLength
+    for i in 0..<prefix.count { unsafe header.storeBytes(of: prefix[i], toByteOffset: i, as: UInt8.self) }
+    if frames.isEmpty { headerPrefix = prefix.count }
+    unsafe append(header + prefix.count, ScatterReader.headerLength - prefix.count)
+    unsafe append(pool.address(of: block), length)
+    frames.append(Frame(block: block, length: length))
+    return true
+  }
+
+  /// Last: room for `count` bytes of whatever comes behind.
+  public func addTail(count: Int) {
+    precondition(count > 0 && count <= ScatterReader.tailLength && tailCount == 0)
+    unsafe append(tail, count)
+    tailCount = count
+  }
+
+  private func append(_ start: UnsafeMutableRawPointer, _ count: Int) {
+    unsafe vectors[vectorCount] = iovec(iov_base: start, iov_len: count)
+    vectorCount += 1
+  }
+
+  /// Bytes the plan has room for.
+  public var room: Int {
+    var total = 0
+    for i in 0..<vectorCount { unsafe total += vectors[i].iov_len }
+    return total
+  }
+
+  /// Blocks predicted.
+  public var frameCount: Int { frames.count }
+
+  /// Carries the plan out with one call of `readv`, asking for at most `limit` bytes. Returns what the call returned: the
+  /// bytes it delivered, 0 at the end of the stream, or a negated errno.
+  @discardableResult
+  public func read(from source: some VectoredSource, limit: Int = .max) -> Int {
+    var count = vectorCount
+    if limit < room {
+      // A rate limit is how many bytes the plan asks for.
+      var rest = limit
+      count = 0
+      while rest > 0 {
+        let length = unsafe min(rest, vectors[count].iov_len)
+        unsafe vectors[count].iov_len = length
+        rest -= length
+        count += 1
+      }
+    }
+    guard count > 0 else { return 0 }
+    reads += 1
+    let result = unsafe source.readv(UnsafeBufferPointer(rebasing: vectors[0..<count]))
+    landed = max(0, result)
+    return result
+  }
+
+  // MARK: Looking at what landed
+
+  /// Bytes of the remainder that landed.
+  public var remainderLanded: Int { min(landed, remainder) }
+
+  /// Bytes of frame `index` that landed, header and block together, those of the prefix counted as landed.
+  public func landed(inFrame index: Int) -> Int {
+    var before = remainder - headerPrefix
+    for i in 0..<index { before += ScatterReader.headerLength + frames[i].length }
+    return max(
+      index == 0 ? headerPrefix : 0, min(landed - before, ScatterReader.headerLength + frames[index].length))
+  }
+
+  /// Bytes a frame was laid out for, header counted.
+  public func length(ofFrame index: Int) -> Int { ScatterReader.headerLength + frames[index].length }
+
+  /// The header of frame `index`, thirteen bytes, of which ``landed(inFrame:)`` are meaningful.
+  public func withHeader<R>(ofFrame index: Int, _ body: (Span<UInt8>) throws -> R) rethrows -> R {
+    precondition(index < frames.count)
+    let start = unsafe (headers + index * ScatterReader.headerLength).assumingMemoryBound(to: UInt8.self)
+    return try body(unsafe Span(_unsafeStart: start, count: ScatterReader.headerLength))
+  }
+
+  /// The block of frame `index` becomes the caller's.
+  public func takeBlock(ofFrame index: Int) -> BlockID {
+    precondition(!frames[index].isTaken)
+    frames[index].isTaken = true
+    return frames[index].block
+  }
+
+  /// The bytes that landed in the tail.
+  public func withTail<R>(_ body: (Span<UInt8>) throws -> R) rethrows -> R {
+    var before = remainder - headerPrefix
+    for frame in frames { before += ScatterReader.headerLength + frame.length }
+    let count = max(0, min(landed - before, tailCount))
+    return try body(unsafe Span(_unsafeStart: tail.assumingMemoryBound(to: UInt8.self), count: count))
+  }
+
+  /// Copies what landed from frame `index` on (prefix bytes included) into one run, and gives `body` that run. The blocks
+  /// of these frames are the reader's again, so `body` may take them with ``spareBlock()`` for what it finds.
+  public func linearize<R>(from index: Int, _ body: (Span<UInt8>) throws -> R) rethrows -> R {
+    let capacity = maxFrames * (ScatterReader.headerLength + BlockPool.blockLength) + ScatterReader.tailLength
+    let buffer: UnsafeMutableRawPointer
+    if let linear = unsafe linear {
+      unsafe buffer = linear
+    } else {
+      unsafe buffer = .allocate(byteCount: capacity, alignment: 64)
+      unsafe linear = buffer
+    }
+    var count = 0
+    for i in index..<frames.count {
+      precondition(!frames[i].isTaken)
+      let here = landed(inFrame: i)
+      guard here > 0 else { break }
+      let headerCount = min(here, ScatterReader.headerLength)
+      unsafe (buffer + count).copyMemory(
+        from: headers + i * ScatterReader.headerLength, byteCount: headerCount)
+      let blockCount = here - headerCount
+      unsafe (buffer + count + headerCount).copyMemory(
+        from: pool.address(of: frames[i].block), byteCount: blockCount)
+      copiedBytes += Int64(blockCount)
+      count += here
+    }
+    withTail { bytes in
+      unsafe bytes.withUnsafeBytes {
+        guard let base = $0.baseAddress else { return }
+        unsafe (buffer + count).copyMemory(from: base, byteCount: $0.count)
+      }
+      count += bytes.count
+    }
+    while frames.count > index { spare.append(frames.removeLast().block) }
+    return try body(unsafe Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count))
+  }
+
+  /// A block for bytes that were not predicted; nil when the pool is empty. The block becomes the caller's.
+  public func spareBlock() -> BlockID? { spare.popLast() ?? pool.take() }
+
+  /// Copies `bytes` into a block the caller holds, from byte `offset` of it.
+  public func copy(_ bytes: Span<UInt8>, to block: BlockID, at offset: Int) {
+    precondition(offset >= 0 && offset + bytes.count <= BlockPool.blockLength)
+    unsafe bytes.withUnsafeBytes {
+      guard let base = $0.baseAddress else { return }
+      unsafe (pool.address(of: block) + offset).copyMemory(from: base, byteCount: $0.count)
+    }
+    copiedBytes += Int64(bytes.count)
+  }
+
+  /// Puts a block the caller holds back among the reader's spare ones.
+  public func recycle(_ block: BlockID) { spare.append(block) }
+
+  /// Gives blocks that are not in use back to the pool. Once a loop turn, so that other loops can have them.
+  public func releaseSpare() {
+    for frame in frames where !frame.isTaken { spare.append(frame.block) }
+    frames.removeAll(keepingCapacity: true)
+    guard !spare.isEmpty else { return }
+    pool.release(spare)
+    spare.removeAll(keepingCapacity: true)
+  }
+}
