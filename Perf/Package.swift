@@ -22,10 +22,12 @@ let package = Package(
     .executable(name: "perf", targets: ["perf"]),
     .executable(name: "perf-load", targets: ["perf-load"]),
     .executable(name: "perf-warm", targets: ["perf-warm"]),
+    .executable(name: "perf-rooms", targets: ["perf-rooms"]),
     .library(name: "PerfMallocs", type: .dynamic, targets: ["PerfMallocs"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(name: "spate", path: ".."),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   ],
   targets: [
     // The load generator, and the tool that gives every run the same warm free memory. No Swift, no Spate.
@@ -36,6 +38,11 @@ let package = Package(
 
     // Preloaded into a client under test: counts its allocations and copies.
     .target(name: "PerfMallocs", cSettings: cSettings, linkerSettings: [.linkedLibrary("dl")]),
+
+    // Measures single rooms of Spate in a process of its own, so that the runner builds without them.
+    .executableTarget(
+      name: "perf-rooms",
+      dependencies: [.product(name: "_SpateRooms", package: "spate")], swiftSettings: swiftSettings),
 
     // The runner.
     .target(name: "CPerf", cSettings: cSettings),

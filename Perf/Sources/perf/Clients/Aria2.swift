@@ -3,6 +3,7 @@ import Foundation
 /// aria2. It takes no peers on its command line, so it finds the generator through its tracker.
 struct Aria2: Client {
   let name = "aria2"
+  /// Not `hold`: it takes a few connections a second at most.
   let actions: Set<Job.Action> = [.download, .both, .seed, .check]
 
   func version(_ home: Home) -> String? { Clients.firstLine(["aria2c", "--version"]) }
@@ -24,7 +25,7 @@ struct Aria2: Client {
     case .check:
       arguments += ["--check-integrity=true", "--hash-check-only=true", "--seed-time=0"]
       completion = .exit
-    case .create, .torrents: throw Failure("aria2 cannot \(job.action.rawValue)")
+    case .hold, .create, .torrents: throw Failure("aria2 cannot \(job.action.rawValue)")
     }
     return Launch(
       arguments: arguments + [job.torrent], environment: ["HOME": job.work], completion: completion,

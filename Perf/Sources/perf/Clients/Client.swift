@@ -9,6 +9,8 @@ struct Job {
     case both
     /// Serve complete data.
     case seed
+    /// Serve complete data to thousands of idle connections.
+    case hold
     /// Hash complete data and say whether it is right.
     case check
     /// Make a torrent of `data`.

@@ -5,7 +5,7 @@ struct Libtorrent: Client {
   let settings: String
 
   var name: String { settings == "defaults" ? "libtorrent" : "libtorrent-\(settings)" }
-  let actions: Set<Job.Action> = [.download, .both, .seed, .check, .create, .torrents]
+  let actions: Set<Job.Action> = [.download, .both, .seed, .hold, .check, .create, .torrents]
 
   func version(_ home: Home) -> String? {
     Clients.firstLine([home.python, "-c", "import libtorrent; print('libtorrent', libtorrent.__version__)"])
@@ -37,8 +37,14 @@ struct Libtorrent: Client {
   }
 
   func launch(_ job: Job, _ home: Home) throws(Failure) -> Launch {
+    let action: Job.Action =
+      switch job.action {
+      case .both: .download
+      case .hold: .seed
+      default: job.action
+      }
     let script = Script(
-      action: job.action == .both ? "download" : job.action.rawValue, torrent: job.torrent,
+      action: action.rawValue, torrent: job.torrent,
       torrents: job.torrents,
       dir: job.folder, port: Place.clientPort, settings: settings, stays: job.action == .both,
       peers: (0..<job.peers).map { Peer(address: Place.peer($0)) }, data: job.data, piece: job.pieceLength,

@@ -3,7 +3,7 @@ import Foundation
 /// Our own command line.
 struct Spate: Client {
   let name = "spate"
-  let actions: Set<Job.Action> = [.download, .both, .seed, .check, .create, .torrents]
+  let actions: Set<Job.Action> = [.download, .both, .seed, .hold, .check, .create, .torrents]
 
   func version(_ home: Home) -> String? {
     FileManager.default.isExecutableFile(atPath: home.spate)
@@ -20,7 +20,7 @@ struct Spate: Client {
     case .both:
       arguments += ["download", job.torrent, "-d", job.folder, "--seed-time", "600"] + network + peers
       completion = .silent
-    case .seed, .torrents:
+    case .seed, .hold, .torrents:
       arguments += ["seed"] + job.torrents + ["-d", job.folder] + network
       completion = .silent
     case .check: arguments += ["verify", job.torrent, "-d", job.folder, "--json"]

@@ -3,7 +3,8 @@ import Foundation
 /// transmission-cli: the same library as its daemon, one torrent a process. Finds peers through the tracker.
 struct Transmission: Client {
   let name = "transmission"
-  let actions: Set<Job.Action> = [.download, .both, .seed, .check]
+  /// Not `both`: it serves nobody before it has everything, and then closes every connection.
+  let actions: Set<Job.Action> = [.download, .seed, .hold, .check]
 
   func version(_ home: Home) -> String? {
     // It prints its version to standard error, so ask for the package's.
@@ -34,12 +35,11 @@ struct Transmission: Client {
     var completion = Launch.Completion.silent
     switch job.action {
     case .download: completion = .line { $0.text.contains("Seeding") }
-    case .both: break
-    case .seed: arguments += ["-v"]
+    case .seed, .hold: arguments += ["-v"]
     case .check:
       arguments += ["-v"]
       completion = .line { $0.text.contains("Seeding") }
-    case .create, .torrents: throw Failure("transmission cannot \(job.action.rawValue)")
+    case .both, .create, .torrents: throw Failure("transmission cannot \(job.action.rawValue)")
     }
     return Launch(
       arguments: arguments + [job.torrent], environment: ["HOME": job.work], completion: completion,

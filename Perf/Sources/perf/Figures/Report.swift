@@ -60,7 +60,8 @@ struct Ratio: Codable, Equatable {
 extension Report {
   /// The first client beside each other one.
   var ratios: [Ratio] {
-    guard let first = outcomes.first?.client else { return [] }
+    let clients = outcomes.filter { !$0.runs.isEmpty && $0.client != "rooms" }.map(\.client)
+    guard let first = clients.contains("spate") ? "spate" : clients.first else { return [] }
     var ratios: [Ratio] = []
     for ours in outcomes where ours.client == first && !ours.runs.isEmpty {
       for other in outcomes

@@ -98,7 +98,10 @@ extension Report {
     var lines: [String] = []
     for outcome in outcomes where !outcome.figures.isEmpty {
       let figures = outcome.figures.map { "\($0.name) \(Table.figure($0.value)) \($0.unit)" }
-      lines.append("\(outcome.scenario) \(outcome.client): " + figures.joined(separator: ", "))
+      // A few figures fit a line; the rooms have many.
+      let many = figures.count > 6
+      let text = many ? "\n  " + figures.joined(separator: "\n  ") : " " + figures.joined(separator: ", ")
+      lines.append("\(outcome.scenario) \(outcome.client):" + text)
     }
     for outcome in outcomes {
       if let failure = outcome.failure {

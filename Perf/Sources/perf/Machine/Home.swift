@@ -36,6 +36,7 @@ struct Home {
 
   var load: String { built + "/perf-load" }
   var warm: String { built + "/perf-warm" }
+  var rooms: String { built + "/perf-rooms" }
   var mallocs: String { built + "/libPerfMallocs.so" }
 
   /// Spate's own executable: `SPATE` in the environment, or the release build of the package above.
@@ -46,7 +47,8 @@ struct Home {
 
   /// Builds the helpers that `swift run perf` does not build along.
   func buildHelpers() throws(Failure) {
-    let missing = [("perf-load", load), ("perf-warm", warm), ("PerfMallocs", mallocs)].filter {
+    let helpers = [("perf-load", load), ("perf-warm", warm), ("perf-rooms", rooms), ("PerfMallocs", mallocs)]
+    let missing = helpers.filter {
       !FileManager.default.isExecutableFile(atPath: $0.1)
     }
     for (product, _) in missing {

@@ -2,7 +2,7 @@
 struct Connections: Scenario {
   let name = "connections"
   let summary = "seed to 1,000 and 5,000 idle peers: memory of each, CPU"
-  let action: Job.Action? = .seed
+  let action: Job.Action? = .hold
 
   func points(_ options: Options) -> [Point] {
     (options.connections ?? (options.quick ? [1000] : [1000, 5000])).map {
@@ -17,7 +17,7 @@ struct Connections: Scenario {
     let data = try bench.data(of: torrent)
     let stage = try bench.stage(client)
     defer { stage.clear() }
-    let job = Job(action: .seed, torrents: [torrent], folder: data, work: stage.work)
+    let job = Job(action: .hold, torrents: [torrent], folder: data, work: stage.work)
     let running = try bench.start(client, job, instrument)
 
     // One peer first, to know that the client is up and done with checking.

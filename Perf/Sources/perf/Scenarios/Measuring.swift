@@ -9,9 +9,10 @@ struct Measuring {
     self.scenario = scenario
     self.bench = bench
     self.times = times
-    clients = bench.options.clients.filter { client in
-      scenario.action.map { client.actions.contains($0) } ?? true
-    }
+    clients =
+      scenario.action.map { action in bench.options.clients.filter { $0.actions.contains(action) } } ?? [
+        Rooms()
+      ]
   }
 
   func outcomes(profile: Bool) -> [Outcome] {

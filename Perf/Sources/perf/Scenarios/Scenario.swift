@@ -47,6 +47,13 @@ struct Options {
 enum Scenarios {
   static let all: [any Scenario] = [
     Download(), SeedScenario(), BothWays(), Check(), Create(), Connections(), Torrents(), SmallFiles(),
+    RoomScenario(name: "hash", summary: "every hash kernel and the lanes over them", benchmarks: ["hash."]),
+    RoomScenario(
+      name: "pick", summary: "choosing and book-keeping per block, by pieces and peers", benchmarks: ["pick."]
+    ),
+    RoomScenario(
+      name: "micro", summary: "bencode, message decoding, bitfields, the block pool",
+      benchmarks: ["bencode.", "messages.", "bitfield.", "pool."]),
   ]
 
   static func named(_ names: [String]) throws(Failure) -> [any Scenario] {
