@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 /// "100 Continue" and its kin before the response proper.
 #define MAX_INTERIM_RESPONSES 8
@@ -284,9 +285,16 @@ int cev_http_request_status(const cev_http_request *request) {
   return request->response_kept ? evhttp_request_get_response_code(request->request) : 0;
 }
 
-const char *cev_http_request_header(const cev_http_request *request, const char *name) {
+const void *cev_http_request_next_header(
+    const cev_http_request *request, const void *previous, const char **name, const char **value) {
   if (!request->response_kept) return NULL;
-  return evhttp_find_header(evhttp_request_get_input_headers(request->request), name);
+  struct evkeyvalq *headers = evhttp_request_get_input_headers(request->request);
+  const struct evkeyval *header =
+      previous ? TAILQ_NEXT((const struct evkeyval *)previous, next) : TAILQ_FIRST(headers);
+  if (!header) return NULL;
+  *name = header->key;
+  *value = header->value;
+  return header;
 }
 
 size_t cev_http_request_body_length(const cev_http_request *request) {

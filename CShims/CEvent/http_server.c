@@ -118,6 +118,8 @@ static void on_sweep(evutil_socket_t descriptor, short what, void *context) {
 
 static struct bufferevent *on_connection(struct event_base *base, void *context) {
   cev_http_server *server = context;
+  // Before the new one is listed: it has no callbacks yet and would look as if it had been let go.
+  if (server->client_count + 1 >= server->max_connections) sweep(server);
   struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
   struct client *client = calloc(1, sizeof *client);
   if (!bufferevent || !client) {
@@ -134,10 +136,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *context)
       (void **)&server->clients, &server->client_capacity, server->client_count + 1,
       sizeof *server->clients);
   server->clients[server->client_count++] = client;
-  if (server->client_count >= server->max_connections) {
-    sweep(server);
-    if (server->client_count >= server->max_connections) set_paused(server, true);
-  }
+  if (server->client_count >= server->max_connections) set_paused(server, true);
   if (server->paused || !event_pending(server->sweep_event, EV_TIMEOUT, NULL)) schedule_sweep(server);
   return bufferevent;
 }

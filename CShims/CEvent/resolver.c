@@ -4,6 +4,7 @@
 #include <event2/dns.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /// Addresses kept of one answer. More than a peer or tracker is ever tried at.
 #define MAX_ADDRESSES 32
@@ -11,11 +12,14 @@
 struct cev_resolver {
   cev_loop *loop;
   struct evdns_base *base;
+  /// Questions evdns has not called back about, cancelled ones included: until then it looks at its base.
+  size_t outstanding;
+  bool closing;
 };
 
 /// Lives until both sides are done with it: Swift (`cev_resolution_free`) and evdns (its callback).
 struct cev_resolution {
-  cev_loop *loop;
+  cev_resolver *resolver;
   uint64_t token;
   struct evdns_getaddrinfo_request *request;
   cev_resolve_result result;
@@ -25,6 +29,13 @@ struct cev_resolution {
   size_t count;
   cev_address addresses[MAX_ADDRESSES];
 };
+
+uint64_t cev_file_stamp(const char *path) {
+  struct stat details;
+  if (stat(path, &details) < 0) return 0;
+  uint64_t stamp = (uint64_t)details.st_mtim.tv_sec * 1000000000u + (uint64_t)details.st_mtim.tv_nsec;
+  return (stamp ^ (uint64_t)details.st_ino << 40 ^ (uint64_t)details.st_size << 20) | 1;
+}
 
 cev_resolver *cev_resolver_new(cev_loop *loop, const char *resolv_conf, const char *hosts) {
   cev_resolver *resolver = calloc(1, sizeof *resolver);
@@ -56,9 +67,16 @@ cev_resolver *cev_resolver_new(cev_loop *loop, const char *resolv_conf, const ch
   return resolver;
 }
 
-void cev_resolver_free(cev_resolver *resolver) {
+static void destroy(evutil_socket_t descriptor, short what, void *context) {
+  (void)descriptor, (void)what;
+  cev_resolver *resolver = context;
   evdns_base_free(resolver->base, 0);
   free(resolver);
+}
+
+void cev_resolver_free(cev_resolver *resolver) {
+  resolver->closing = true;
+  if (resolver->outstanding == 0) destroy(-1, 0, resolver);
 }
 
 bool cev_resolver_add_nameserver(cev_resolver *resolver, const cev_address *address) {
@@ -84,8 +102,15 @@ static cev_resolve_result translate(int error) {
 
 static void on_answer(int error, struct evutil_addrinfo *list, void *context) {
   cev_resolution *resolution = context;
+  cev_resolver *resolver = resolution->resolver;
   resolution->answered = true;
   resolution->request = NULL;
+  resolution->resolver = NULL;
+  if (--resolver->outstanding == 0 && resolver->closing) {
+    // Not from inside evdns.
+    struct timeval now = {0, 0};
+    event_base_once(resolver->loop->base, -1, EV_TIMEOUT, destroy, resolver, &now);
+  }
   if (resolution->abandoned) {
     if (list) evutil_freeaddrinfo(list);
     free(resolution);
@@ -100,14 +125,15 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *context) {
   if (resolution->without_nameserver && error) resolution->result = CEV_RESOLVE_NO_NAMESERVER;
   // The hosts file knows the name, but not in the family asked for.
   if (!error && resolution->count == 0) resolution->result = CEV_RESOLVE_NOT_FOUND;
-  cev_loop_append(resolution->loop, CEV_RECORD_RESOLVED, resolution->token);
+  cev_loop_append(resolver->loop, CEV_RECORD_RESOLVED, resolution->token);
 }
 
 cev_resolution *cev_resolve(
     cev_resolver *resolver, uint64_t token, const char *name, int family) {
   cev_resolution *resolution = calloc(1, sizeof *resolution);
   if (!resolution) return NULL;
-  resolution->loop = resolver->loop;
+  resolution->resolver = resolver;
+  resolver->outstanding++;
   resolution->token = token;
   resolution->without_nameserver = evdns_base_count_nameservers(resolver->base) == 0;
   struct evutil_addrinfo hints = {0};

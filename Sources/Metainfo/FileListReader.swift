@@ -3,14 +3,15 @@ import TorrentModel
 
 /// Reads the files of an info dictionary into a table of safe paths (BEP 3, BEP 47).
 struct FileListReader {
-  private let rules: PathRules
   private var builder: FileTableBuilder
   /// The first files with a name that is not safe as it stands.
   private var changed: [Int] = []
 
-  init(rules: PathRules) {
-    self.rules = rules
+  private let fileLimit: Int
+
+  init(rules: PathRules, fileLimit: Int = Limits.fileCount) {
     builder = FileTableBuilder(rules: rules)
+    self.fileLimit = fileLimit
   }
 
   /// - Parameter name: the torrent's safe name, which is the file's in a torrent of one file.
@@ -36,7 +37,7 @@ struct FileListReader {
     // A link needs something to lead to, and a torrent of padding alone something to pad.
     attributes.subtract([.symlink, .padding])
     builder.beginPath()
-    try locating(length) { () throws(MetainfoError.Problem) in
+    try Self.locating(length) { () throws(MetainfoError.Problem) in
       _ = try builder.addFile(named: name.utf8.span, length: length.integer ?? 0, attributes: attributes)
     }
   }
@@ -50,8 +51,8 @@ struct FileListReader {
       guard file.kind == .dictionary else {
         throw MetainfoError(.wrongKind(expected: .dictionary, found: file.kind), at: file)
       }
-      guard builder.count < Limits.fileCount else {
-        throw MetainfoError(.tooManyFiles(limit: Limits.fileCount), at: file)
+      guard builder.count < fileLimit else {
+        throw MetainfoError(.tooManyFiles(limit: fileLimit), at: file)
       }
       try readFile(file, &warnings)
     }
@@ -70,7 +71,7 @@ struct FileListReader {
     let length = hasLength ? try file.required("length", .integer).integer ?? 0 : 0
 
     guard !attributes.contains(.padding), !FileListReader.isBitCometPadding(file) else {
-      try locating(file) { () throws(MetainfoError.Problem) in try builder.addPadding(length: length) }
+      try Self.locating(file) { () throws(MetainfoError.Problem) in try builder.addPadding(length: length) }
       return
     }
     var target: [[UInt8]]?
@@ -82,7 +83,7 @@ struct FileListReader {
       }
     }
     let path = try FileListReader.path(of: file)
-    let isChanged = try locating(path) { () throws(MetainfoError.Problem) in
+    let isChanged = try Self.locating(path) { () throws(MetainfoError.Problem) in
       try add(path, length: length, attributes: attributes)
     }
     if isChanged && changed.count < WarningList.limit { changed.append(builder.count - 1) }
@@ -104,7 +105,8 @@ struct FileListReader {
     return try builder.addFile(named: raw, length: length, attributes: attributes) || isChanged
   }
 
-  private func locating<Value>(
+  /// Static, so that no copy of the reader is held while `body` changes it.
+  private static func locating<Value>(
     _ node: borrowing BencodeNode, _ body: () throws(MetainfoError.Problem) -> Value
   ) throws(MetainfoError) -> Value {
     do {

@@ -124,7 +124,9 @@ extension FileTableBuilder {
   }
 
   consuming func finish() -> Result {
-    guard let layout = FileLayout(lengths: lengths) else { preconditionFailure("lengths were checked one by one") }
+    guard let layout = FileLayout(lengths: lengths) else {
+      preconditionFailure("lengths were checked one by one")
+    }
     var taken = TakenNames(folders: folders)
     var renames: [(file: Int, name: [UInt8])] = []
     for file in 0..<count where !attributes[file].contains(.padding) {

@@ -96,7 +96,8 @@ extension MetainfoError.Problem: CustomStringConvertible {
     switch self {
     case .bencode(let problem): "\(problem)"
     case .missing(let key): "the key \"\(key)\" is missing"
-    case .wrongKind(let expected, let found): "this must be \(Self.named(expected)), and is \(Self.named(found))"
+    case .wrongKind(let expected, let found):
+      "this must be \(Self.named(expected)), and is \(Self.named(found))"
     case .version2Only: "this is a BitTorrent v2 torrent without a v1 half; v2 is not supported yet"
     case .unknownVersion(let version): "meta version \(version) is not known; 2 is the newest"
     case .pieceLengthOutOfRange(let length, let limit):

@@ -149,27 +149,8 @@ public struct ExtendedHandshake: Hashable, Sendable {
 extension BencodeNode {
   /// Four or sixteen bytes read as an address.
   fileprivate var address: IPAddress? {
-    guard let bytes = string else { return nil }
-    switch bytes.count {
-    case 4: return IPAddress(bytes[0], bytes[1], bytes[2], bytes[3])
-    case 16:
-      var words: (UInt64, UInt64) = (0, 0)
-      for index in 0..<8 {
-        words.0 = words.0 << 8 | UInt64(bytes[index])
-        words.1 = words.1 << 8 | UInt64(bytes[8 + index])
-      }
-      return IPAddress(high: words.0, low: words.1)
-    default: return nil
-    }
-  }
-}
-
-extension IPAddress {
-  /// Four or sixteen bytes.
-  fileprivate var compactBytes: [UInt8] {
-    var bytes: [UInt8] = []
-    Endpoint(address: self, port: 0).appendCompact(to: &bytes)
-    return bytes.dropLast(2)
+    guard let string else { return nil }
+    return IPAddress(compact: string)
   }
 }
 

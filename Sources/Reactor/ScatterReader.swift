@@ -4,7 +4,18 @@ import Glibc
 /// Something `readv` can be called on.
 public protocol VectoredSource: AnyObject {
   /// Fills the vectors in order. Returns the bytes delivered, 0 at the end of the stream, or a negated errno.
-  func readv(_ vectors: UnsafeBufferPointer<iovec>) -> Int
+  func readVectors(_ vectors: UnsafeBufferPointer<iovec>) -> Int
+}
+
+extension Connection: VectoredSource {
+  public func readVectors(_ vectors: UnsafeBufferPointer<iovec>) -> Int {
+    switch unsafe readv(vectors) {
+    case .bytes(let count): count
+    case .endOfStream: 0
+    case .wouldBlock: -Int(EAGAIN)
+    case .error(let error): -Int(error.code)
+    }
+  }
 }
 
 /// Reads a peer's byte stream straight into pool blocks, by predicting what comes next.
@@ -154,7 +165,7 @@ public final class ScatterReader {
     }
     guard count > 0 else { return 0 }
     reads += 1
-    let result = unsafe source.readv(UnsafeBufferPointer(rebasing: vectors[0..<count]))
+    let result = unsafe source.readVectors(UnsafeBufferPointer(rebasing: vectors[0..<count]))
     landed = max(0, result)
     return result
   }

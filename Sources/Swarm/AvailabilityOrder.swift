@@ -10,7 +10,7 @@ import TorrentModel
 /// taken piece leaves wanders over few borders.
 ///
 /// Copies held by full peers are the same for every piece and are not counted here.
-struct AvailabilityOrder {
+struct AvailabilityOrder: ~Copyable {
   /// Buckets of one rank. Pieces with more copies share the last one: nothing is rare there.
   private static let levels = 256
   private static let absent = UInt32.max

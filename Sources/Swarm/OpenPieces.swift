@@ -47,12 +47,20 @@ struct OpenPiece {
 ///
 /// Slots are reused. A slot has room for the blocks of the longest piece, all in one array, so that opening a piece
 /// takes no memory once as many pieces have been open before.
-struct OpenPieces {
+struct OpenPieces: ~Copyable {
   private let stride: Int
   private(set) var slots: [OpenPiece] = []
   private var isOpen: [Bool] = []
   private var vacant: [Int32] = []
   private var records: [BlockRecord] = []
+
+  /// A block asked of a second or third peer: in the end game, and when a peer is slow.
+  private struct ExtraRequest: Equatable {
+    var slot: Int32
+    var block: Int32
+    var peer: PeerKey
+  }
+  private var extras: [ExtraRequest] = []
 
   /// Slots with free blocks that no peer is working on.
   private(set) var idle: [Int32] = []
@@ -67,10 +75,14 @@ struct OpenPieces {
   private(set) var blockCount = 0
   /// Blocks that are asked for and not here.
   private(set) var requestedBlocks = 0
+  /// Pieces that are exclusive.
+  private(set) var exclusive = 0
 
   init(maxBlocksPerPiece: Int) { stride = max(1, maxBlocksPerPiece) }
 
   var freeIsEmpty: Bool { idle.isEmpty && busy.isEmpty }
+  /// A piece is open whose blocks are not all here.
+  var hasUnfinished: Bool { count > awaitingVerdict }
   var slotCount: Int { slots.count }
   func isOpen(_ slot: Int) -> Bool { isOpen[slot] }
 
@@ -82,7 +94,9 @@ struct OpenPieces {
 
   // MARK: Pieces
 
-  mutating func open(_ piece: PieceIndex, blockCount n: Int, owner: PeerKey, isExclusive: Bool, now: Moment) -> Int {
+  mutating func open(_ piece: PieceIndex, blockCount n: Int, owner: PeerKey, isExclusive: Bool, now: Moment)
+    -> Int
+  {
     let entry = OpenPiece(
       piece: piece, blockCount: Int32(n), free: Int32(n), owner: owner,
       isExclusive: isExclusive && owner != .none, changedAt: now)
@@ -100,6 +114,7 @@ struct OpenPieces {
     }
     count += 1
     blockCount += n
+    if entry.isExclusive { exclusive += 1 }
     enlist(slot)
     return slot
   }
@@ -108,10 +123,15 @@ struct OpenPieces {
   mutating func close(_ slot: Int) {
     if slots[slot].free > 0 { delist(slot) }
     if slots[slot].isAwaitingVerdict { awaitingVerdict -= 1 }
-    for block in 0..<Int(slots[slot].blockCount) where record(slot, block).state == .requested { requestedBlocks -= 1 }
+    for block in 0..<Int(slots[slot].blockCount) where record(slot, block).state == .requested {
+      requestedBlocks -= 1
+    }
+    if !extras.isEmpty { extras.removeAll { $0.slot == Int32(slot) } }
     count -= 1
     blockCount -= Int(slots[slot].blockCount)
     isOpen[slot] = false
+    if slots[slot].isExclusive { exclusive -= 1 }
+    slots[slot].isExclusive = false
     slots[slot].owner = .none
     vacant.append(Int32(slot))
   }
@@ -120,8 +140,10 @@ struct OpenPieces {
   mutating func setOwner(_ owner: PeerKey, isExclusive: Bool, of slot: Int) {
     let hasFree = slots[slot].free > 0
     if hasFree { delist(slot) }
+    if slots[slot].isExclusive { exclusive -= 1 }
     slots[slot].owner = owner
     slots[slot].isExclusive = isExclusive && owner != .none
+    if slots[slot].isExclusive { exclusive += 1 }
     if hasFree { enlist(slot) }
   }
 
@@ -174,20 +196,39 @@ struct OpenPieces {
   }
 
   /// Asks one more peer for a block that is asked of others.
-  mutating func requestAgain(_ slot: Int, _ block: Int) {
+  mutating func requestAgain(_ slot: Int, _ block: Int, from peer: PeerKey) {
+    precondition(records[slot * stride + block].state == .requested)
     records[slot * stride + block].requests += 1
+    extras.append(ExtraRequest(slot: Int32(slot), block: Int32(block), peer: peer))
   }
 
-  /// A peer will not send the block after all. `other` is a peer that it is asked of besides, if there is one.
-  /// Returns whether the block became free.
-  mutating func release(_ slot: Int, _ block: Int, by peer: PeerKey, other: PeerKey) -> Bool {
+  /// Whether the block is asked of this peer.
+  func isRequested(_ slot: Int, _ block: Int, from peer: PeerKey) -> Bool {
+    let record = record(slot, block)
+    guard record.state == .requested else { return false }
+    return record.requester == peer
+      || (record.requests > 1
+        && extras.contains(ExtraRequest(slot: Int32(slot), block: Int32(block), peer: peer)))
+  }
+
+  /// A peer that the block was asked of will not send it after all. Returns whether the block became free.
+  mutating func release(_ slot: Int, _ block: Int, by peer: PeerKey) -> Bool {
     let i = slot * stride + block
     guard records[i].state == .requested else { return false }
     records[i].requests -= 1
     if records[i].requests > 0 {
-      if records[i].requester == peer { records[i].requester = other }
+      // Of the remaining ones, the first extra one takes the place of the peer.
+      let isFirst = records[i].requester == peer
+      let gone = extras.firstIndex {
+        $0.slot == Int32(slot) && $0.block == Int32(block) && (isFirst || $0.peer == peer)
+      }
+      guard let gone else { preconditionFailure("a request is not accounted for") }
+      if isFirst { records[i].requester = extras[gone].peer }
+      extras.swapAt(gone, extras.count - 1)
+      extras.removeLast()
       return false
     }
+    precondition(records[i].requester == peer)
     records[i].state = .free
     records[i].requester = .none
     requestedBlocks -= 1
@@ -197,9 +238,15 @@ struct OpenPieces {
     return true
   }
 
-  /// The block is here. It must not have been before.
-  @inline(__always) mutating func arrive(_ slot: Int, _ block: Int, sender: UInt32, now: Moment) {
+  /// The block is here. It must not have been before. Appends to `others` the peers besides `peer` that it is asked of.
+  @inline(__always) mutating func arrive(
+    _ slot: Int, _ block: Int, from peer: PeerKey, sender: UInt32, others: inout [PeerKey], now: Moment
+  ) {
     let i = slot * stride + block
+    if records[i].state == .requested, records[i].requests > 1 || records[i].requester != peer {
+      if records[i].requester != peer { others.append(records[i].requester) }
+      if records[i].requests > 1 { takeExtras(slot, block, except: peer, into: &others) }
+    }
     switch records[i].state {
     case .free:
       // A late answer to a request that was given up.
@@ -216,8 +263,18 @@ struct OpenPieces {
     if slots[slot].isAwaitingVerdict { awaitingVerdict += 1 }
   }
 
+  private mutating func takeExtras(
+    _ slot: Int, _ block: Int, except peer: PeerKey, into others: inout [PeerKey]
+  ) {
+    extras.removeAll {
+      guard $0.slot == Int32(slot), $0.block == Int32(block) else { return false }
+      if $0.peer != peer { others.append($0.peer) }
+      return true
+    }
+  }
+
   func checkInvariants() {
-    var (open, waiting, blocks, requested) = (0, 0, 0, 0)
+    var (open, waiting, blocks, requested, additional) = (0, 0, 0, 0, 0)
     for slot in slots.indices where isOpen[slot] {
       let entry = slots[slot]
       var (free, arrived) = (0, 0)
@@ -230,6 +287,7 @@ struct OpenPieces {
           precondition(block >= Int(entry.firstFree), "a free block before the first")
         case .requested:
           requested += 1
+          additional += Int(record.requests) - 1
           precondition(record.requests > 0 && record.requester != .none && record.sender == SenderTable.none)
         case .arrived:
           arrived += 1
@@ -249,8 +307,9 @@ struct OpenPieces {
       }
     }
     precondition(open == count && waiting == awaitingVerdict && blocks == blockCount)
-    precondition(requested == requestedBlocks)
+    precondition(requested == requestedBlocks && additional == extras.count)
     precondition(idle.count + busy.count == slots.indices.count(where: { isOpen[$0] && slots[$0].free > 0 }))
+    precondition(exclusive == slots.indices.count(where: { isOpen[$0] && slots[$0].isExclusive }))
     precondition(vacant.count + open == slots.count)
   }
 }

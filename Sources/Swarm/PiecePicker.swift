@@ -36,12 +36,14 @@ struct Pick: Hashable {
 /// Asking for the next block of a peer's piece is a look at one slot. Beginning a piece looks at no more than
 /// ``PiecePicker/searchBound`` places of the order, and then at the peer's own pieces, 64 at a time from where
 /// the last such search stopped.
-struct PiecePicker {
+struct PiecePicker: ~Copyable {
   let geometry: PieceGeometry
   /// Pieces that are wanted and not here, begun or not.
   private(set) var missing: Bitfield
   /// Pieces that may be begun, by rank.
   private var openable: [Bitfield]
+  /// By rank: no piece before this one is openable.
+  private var hints: [Int]
   private var order: AvailabilityOrder
   private(set) var open: OpenPieces
   private var slots: [PieceIndex: Int32] = [:]
@@ -52,6 +54,8 @@ struct PiecePicker {
   var isSequential = false
   /// Pick at random: nothing to trade yet.
   var isRandom = false
+  /// Pieces that came out wrong with blocks of several peers. Each is taken from one peer alone the next time.
+  var suspects: Set<PieceIndex> = []
 
   /// Counts the times when a piece became one that may be begun.
   private(set) var returns: UInt64 = 0
@@ -60,6 +64,10 @@ struct PiecePicker {
 
   /// Places of the order, or of a list of open pieces, that one search looks at.
   static let searchBound = 64
+  /// Peers that one block is asked of at once, at most.
+  private static let maximumRequestsPerBlock = 3
+  /// Blocks that a search for one to ask for again looks at, or those of one piece.
+  private static let endGameSearchBound = 1024
   /// Pieces a search through a peer's own pieces compares.
   private static let sampleSize = 32
 
@@ -68,9 +76,27 @@ struct PiecePicker {
     self.geometry = geometry
     missing = Bitfield(capacity: geometry.pieceCount)
     openable = []
+    hints = []
     order = AvailabilityOrder(pieceCount: geometry.pieceCount)
     open = OpenPieces(maxBlocksPerPiece: geometry.maxBlocksPerPiece)
     _ = setPriorities(priorities, have: have, random: &random)
+  }
+
+  /// The limit on blocks in open pieces changed.
+  mutating func budgetChanged(_ budget: Int) {
+    openBlockBudget = budget
+    changes += 1
+  }
+
+  /// The piece in a slot, if it is this one.
+  @inline(__always) func openPiece(_ slot: Int, _ piece: PieceIndex) -> OpenPiece? {
+    guard slot < open.slotCount, open.isOpen(slot), open[slot].piece == piece else { return nil }
+    return open[slot]
+  }
+
+  /// Whether there is a block that somebody could be asked for.
+  var hasSomething: Bool {
+    !open.freeIsEmpty || isEndGame || (order.count > 0 && canBegin(PieceIndex(0)))
   }
 
   /// Copies of `piece` among the peers that do not have everything.
@@ -100,6 +126,7 @@ struct PiecePicker {
     let ranks = rankCount > 1 ? (priorities ?? []).map { rankOf[Int($0.rawValue)] } : []
     order.setRanks(ranks, rankCount: rankCount)
     openable = (0..<rankCount).map { _ in Bitfield(capacity: geometry.pieceCount) }
+    hints = [Int](repeating: 0, count: rankCount)
     missing.removeAll()
     var unwanted: [PieceIndex] = []
     for p in 0..<geometry.pieceCount {
@@ -135,7 +162,9 @@ struct PiecePicker {
   }
 
   private mutating func list(_ piece: PieceIndex, random: inout SeededRandom) {
-    openable[order.rank(of: piece)].insert(piece)
+    let rank = order.rank(of: piece)
+    openable[rank].insert(piece)
+    hints[rank] = min(hints[rank], piece.offset)
     order.insert(piece, random: &random)
     returns += 1
     changes += 1
@@ -162,8 +191,9 @@ struct PiecePicker {
 
   /// The next block to ask of a peer that is not choking us; `nil` when there is none for it at present.
   mutating func pick(
-    _ peer: PeerKey, have: borrowing PieceSet, state: inout PickState, style: PickStyle, suggested: PieceIndex?,
-    isSuspect: (PieceIndex) -> Bool, random: inout SeededRandom, now: Moment
+    _ peer: PeerKey, have: borrowing PieceSet, state: inout PickState, style: PickStyle,
+    suggested: PieceIndex?,
+    random: inout SeededRandom, now: Moment
   ) -> Pick? {
     if state.slot >= 0 {
       let slot = Int(state.slot)
@@ -171,23 +201,30 @@ struct PiecePicker {
       state.slot = -1
     }
     if let slot = idlePiece(for: peer, have: have, style: style) {
-      if style != .shared { adopt(slot, peer, style, isSuspect, &state) }
+      if style != .shared { adopt(slot, peer, style, &state) }
       return take(slot, peer, &state)
     }
     if let piece = newPiece(have: have, state: &state, suggested: suggested, random: &random) {
-      let owner = style == .shared && !isSuspect(piece) ? PeerKey.none : peer
-      let slot = begin(piece, owner: owner, isExclusive: style == .alone || isSuspect(piece), now: now)
+      let owner = style == .shared && !suspects.contains(piece) ? PeerKey.none : peer
+      let slot = begin(
+        piece, owner: owner, isExclusive: style == .alone || suspects.contains(piece), now: now)
       if owner != .none { state.slot = Int32(slot) }
       return take(slot, peer, &state)
     }
-    if style != .alone, let slot = busyPiece(have: have, random: &random) { return take(slot, peer, &state) }
-    return nil
+    if style == .alone {
+      // Nothing it could have for itself. Rather than leave mixed pieces for ever, if all are under suspicion, it helps.
+      guard let slot = idlePiece(for: peer, have: have, style: .shared) else { return nil }
+      return take(slot, peer, &state)
+    }
+    guard let slot = busyPiece(have: have, random: &random) else { return nil }
+    return take(slot, peer, &state)
   }
 
   /// The next block of one of these pieces, which the peer gives us although it chokes us (BEP 6).
   mutating func pick(
-    _ peer: PeerKey, allowed: [PieceIndex], have: borrowing PieceSet, state: inout PickState, style: PickStyle,
-    isSuspect: (PieceIndex) -> Bool, now: Moment
+    _ peer: PeerKey, allowed: [PieceIndex], have: borrowing PieceSet, state: inout PickState,
+    style: PickStyle,
+    now: Moment
   ) -> Pick? {
     for piece in allowed where have[piece] {
       if let slot = slots[piece] {
@@ -198,7 +235,7 @@ struct PiecePicker {
           return take(Int(slot), peer, &state)
         }
       } else if order.contains(piece), canBegin(piece) {
-        let isAlone = style == .alone || isSuspect(piece)
+        let isAlone = style == .alone || suspects.contains(piece)
         return take(begin(piece, owner: isAlone ? peer : .none, isExclusive: isAlone, now: now), peer, &state)
       }
     }
@@ -222,10 +259,11 @@ struct PiecePicker {
   }
 
   private mutating func adopt(
-    _ slot: Int, _ peer: PeerKey, _ style: PickStyle, _ isSuspect: (PieceIndex) -> Bool, _ state: inout PickState
+    _ slot: Int, _ peer: PeerKey, _ style: PickStyle, _ state: inout PickState
   ) {
     let isUntouched = open[slot].free == open[slot].blockCount
-    open.setOwner(peer, isExclusive: isUntouched && (style == .alone || isSuspect(open[slot].piece)), of: slot)
+    open.setOwner(
+      peer, isExclusive: isUntouched && (style == .alone || suspects.contains(open[slot].piece)), of: slot)
     state.slot = Int32(slot)
   }
 
@@ -240,7 +278,7 @@ struct PiecePicker {
   /// A piece that was begun and that nobody is working on. Of several the one with the fewest free blocks, or the
   /// first when pieces are wanted in order.
   private func idlePiece(for peer: PeerKey, have: borrowing PieceSet, style: PickStyle) -> Int? {
-    if let own = ownExclusivePiece(peer) { return own }
+    if open.exclusive > 0, let own = ownExclusivePiece(peer) { return own }
     var best: Int?
     for slot in open.idle.prefix(Self.searchBound) {
       let entry = open[Int(slot)]
@@ -284,6 +322,43 @@ struct PiecePicker {
     return best
   }
 
+  // MARK: Asking twice
+
+  /// A block to ask for although it is asked of others: in the end game, or because nothing came of its piece since
+  /// `stalledSince`. The search begins at a random piece and is bounded.
+  mutating func pickAgain(
+    _ peer: PeerKey, have: borrowing PieceSet, stalledSince: Moment?, random: inout SeededRandom
+  ) -> Pick? {
+    let slots = open.slotCount
+    guard slots > 0 else { return nil }
+    var slot = random.below(slots)
+    var looked = 0
+    for _ in 0..<slots {
+      let entry = open[slot]
+      let isStalled = stalledSince.map { entry.changedAt <= $0 } ?? true
+      if open.isOpen(slot), !entry.isAwaitingVerdict, entry.free == 0, !entry.isExclusive, isStalled,
+        have[entry.piece]
+      {
+        let n = Int(entry.blockCount)
+        var block = random.below(n)
+        for _ in 0..<n {
+          let record = open.record(slot, block)
+          if record.state == .requested, record.requests < Self.maximumRequestsPerBlock,
+            !open.isRequested(slot, block, from: peer)
+          {
+            open.requestAgain(slot, block, from: peer)
+            return Pick(slot: slot, block: block)
+          }
+          block = block + 1 == n ? 0 : block + 1
+        }
+        looked += n
+        if looked >= Self.endGameSearchBound { return nil }
+      }
+      slot = slot + 1 == slots ? 0 : slot + 1
+    }
+    return nil
+  }
+
   // MARK: Beginning a piece
 
   private mutating func newPiece(
@@ -294,8 +369,10 @@ struct PiecePicker {
     guard canBegin(PieceIndex(0)) else { return nil }
     if let suggested, order.contains(suggested), have[suggested] { return suggested }
     if isSequential {
-      for set in openable {
-        if let piece = have.first(in: set, from: 0) { return piece }
+      for rank in openable.indices {
+        guard let first = openable[rank].first(from: hints[rank]) else { continue }
+        hints[rank] = first.offset
+        if let piece = have.first(in: openable[rank], from: first.offset) { return piece }
       }
     } else {
       order.sort()
@@ -325,9 +402,9 @@ struct PiecePicker {
           let lead = word.leadingZeroBitCount
           word &= ~(1 << UInt64(63 - lead))
           let piece = PieceIndex(w * 64 + lead)
+          seen += 1
           if let other = best, order.copies[piece.offset] >= order.copies[other.offset] { continue }
           best = piece
-          seen += 1
         }
         w = w + 1 == words ? 0 : w + 1
         if seen >= Self.sampleSize { break }
@@ -340,26 +417,31 @@ struct PiecePicker {
 
   // MARK: Blocks
 
-  /// A peer will not send a block after all. Returns whether the block became free.
-  mutating func release(_ slot: Int, _ block: Int, by peer: PeerKey, other: PeerKey) -> Bool {
-    let isFree = open.release(slot, block, by: peer, other: other)
-    if isFree { changes += 1 }
-    return isFree
+  /// A peer that a block was asked of will not send it after all.
+  mutating func release(_ slot: Int, _ block: Int, by peer: PeerKey) {
+    if open.release(slot, block, by: peer) { changes += 1 }
   }
 
-  mutating func requestAgain(_ slot: Int, _ block: Int) { open.requestAgain(slot, block) }
-
-  mutating func arrive(_ slot: Int, _ block: Int, sender: UInt32, now: Moment) {
-    open.arrive(slot, block, sender: sender, now: now)
+  /// A block is here. Appends to `others` the other peers that it is asked of.
+  @inline(__always) mutating func arrive(
+    _ slot: Int, _ block: Int, from peer: PeerKey, sender: UInt32, others: inout [PeerKey], now: Moment
+  ) {
+    open.arrive(slot, block, from: peer, sender: sender, others: &others, now: now)
   }
 
-  /// The peer no longer works on its piece: others may.
-  mutating func disown(_ slot: Int) { open.setOwner(.none, isExclusive: false, of: slot) }
-
-  /// Every piece this peer has for itself is given up, also those it is not working on at the moment.
-  mutating func disownAll(of peer: PeerKey) {
-    for slot in 0..<open.slotCount where open.isOpen(slot) && open[slot].owner == peer { disown(slot) }
-    changes += 1
+  /// The peer gives up every piece that it has for itself: others may take it.
+  mutating func disown(_ peer: PeerKey, state: inout PickState) {
+    if state.slot >= 0, open[Int(state.slot)].owner == peer {
+      open.setOwner(.none, isExclusive: false, of: Int(state.slot))
+      changes += 1
+    }
+    state.slot = -1
+    // Pieces it is not working on at the moment belong to it only if they are exclusive, which is rare.
+    guard open.exclusive > 0 else { return }
+    for slot in 0..<open.slotCount where open[slot].owner == peer {
+      open.setOwner(.none, isExclusive: false, of: slot)
+      changes += 1
+    }
   }
 
   /// The piece is no longer under way. If it is still missing it may be begun anew.
@@ -375,6 +457,7 @@ struct PiecePicker {
     order.checkInvariants()
     open.checkInvariants()
     precondition(slots.count == open.count)
+    for rank in openable.indices { precondition((openable[rank].first()?.offset ?? .max) >= hints[rank]) }
     var listed = 0
     for p in 0..<geometry.pieceCount {
       let piece = PieceIndex(p)

@@ -39,5 +39,10 @@ struct SenderTable {
     if references[Int(slot)] == 0 { vacant.append(slot) }
   }
 
-  func references(of slot: UInt32) -> Int { Int(references[Int(slot)]) }
+  /// Gives memory back if nobody is remembered.
+  mutating func shrink() {
+    if count == 0 { self = SenderTable() }
+  }
+
+  var allReferences: Int { references.reduce(0) { $0 + Int($1) } }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import PeerWire
 import TorrentModel
 
@@ -7,7 +8,9 @@ import TorrentModel
 /// same calls give the same effects. It is confined to the loop that owns the torrent.
 ///
 /// The driver calls any number of events, then ``turnEnded(now:)``, then carries the effects out in order. It calls
-/// ``tick(now:)`` when ``nextDeadline`` has come.
+/// ``tick(now:)``, and then ``turnEnded(now:)``, when ``nextDeadline`` has come.
+///
+/// A torrent without peers costs about a kilobyte: what is needed for downloading exists while something is downloaded.
 public final class Swarm {
   public let geometry: PieceGeometry
   let configuration: SwarmConfiguration
@@ -16,19 +19,89 @@ public final class Swarm {
   public var effects: [SwarmEffect] = []
 
   /// When ``tick(now:)`` wants to be called; `.distantFuture` when there is nothing to wait for.
-  public private(set) var nextDeadline = Moment.distantFuture
+  public var nextDeadline: Moment { timers.next }
 
   /// Blocks that may be open at once: asked for, or arrived in pieces that are not yet verified and written. The
   /// driver sets it from the size of the block pool.
-  public var openBlockBudget = 2048
+  public var openBlockBudget = 2048 {
+    didSet { budgetChanged() }
+  }
   /// Blocks that may be with the driver for uploading at once, over all peers.
   public var uploadBlockBudget = 1024
   /// Connections this torrent may have, those being made counted.
-  public var maximumConnections = 200
+  public var maximumConnections = 200 {
+    didSet { isConnectDue = true }
+  }
   /// Connections that may be in the making at once.
-  public var halfOpenLimit = 32
+  public var halfOpenLimit = 32 {
+    didSet { isConnectDue = true }
+  }
   /// Our address as others see it, for canonical peer priority (BEP 40).
-  public var externalEndpoint: Endpoint?
+  public var externalEndpoint: Endpoint? {
+    didSet {
+      if let externalEndpoint, externalEndpoint != oldValue { book.rerank(ownEndpoint: externalEndpoint) }
+    }
+  }
+
+  enum Activity {
+    case running
+    case paused
+    case storageFailed
+  }
+  var activity = Activity.running
+
+  // Pieces.
+  var pieces: PieceSet
+  var priorities: [PiecePriority]?
+  /// Pieces that are wanted and not here.
+  var missingCount: Int
+  /// Exists while something is missing and somebody is connected, or pieces are open.
+  var picker: PiecePicker?
+  var isSequential = false
+  var blame = BlameLedger()
+  var senders = SenderTable()
+
+  // Peers, by key.
+  var peers: [Peer] = []
+  /// A missing piece that the peer has, by key; `UInt32.max` for none. As long as it is missing, the peer is of interest,
+  /// and nothing has to be counted when another piece comes in.
+  var witnesses: [UInt32] = []
+  var connectedCount = 0
+  /// Connected peers with every piece.
+  var seedCount = 0
+  /// Connected peers that are interested or interesting.
+  var wantingCount = 0
+  /// Peers that let us download what we want; recounted when something changed.
+  var supplierCount = 0
+  var book: PeerBook
+
+  // Work for the end of the turn.
+  var touched: [PeerKey] = []
+  /// Peers that bear more requests than there is to ask for, the longest waiting first.
+  var hungry: Deque<PeerKey> = []
+  /// Peers with requests that wait for room.
+  var waiting: Deque<PeerKey> = []
+  var seenChanges: UInt64 = 0
+  var areSuppliersStale = false
+  var areSlotsStale = false
+  var isConnectDue = false
+
+  // Uploads.
+  var slots: UploadSlots
+  var uploadsInFlight = 0
+
+  // Figures.
+  var download = TransferRate()
+  var upload = TransferRate()
+  var redundantBytes: Int64 = 0
+  var corruptBytes: Int64 = 0
+
+  var timers = SwarmTimers()
+  var random: SeededRandom
+
+  // Reused between calls, so that the hot paths take no memory.
+  var otherRequesters: [PeerKey] = []
+  var chokeCandidates: [Choker.Candidate] = []
 
   /// - Parameters:
   ///   - have: the pieces that are verified and on disk.
@@ -39,98 +112,65 @@ public final class Swarm {
     precondition(have.capacity == geometry.pieceCount)
     self.geometry = geometry
     self.configuration = configuration
+    self.pieces = PieceSet(have)
+    self.missingCount = geometry.pieceCount - have.count
+    self.book = PeerBook(configuration)
+    self.slots = UploadSlots(configuration.uploadSlots)
+    self.random = SeededRandom(seed: seed)
   }
 
   // MARK: State
 
   /// The pieces that are verified and on disk.
-  public var have: Bitfield { Bitfield(capacity: geometry.pieceCount) }
+  public var have: Bitfield { pieces.bitfield }
+  public var haveCount: Int { pieces.count }
+  public func has(_ piece: PieceIndex) -> Bool { pieces[piece] }
   /// Every piece of the torrent is here.
-  public var isComplete: Bool { false }
+  public var isComplete: Bool { pieces.isFull }
   /// Every piece that is wanted is here.
-  public var isFinished: Bool { false }
-
-  public func snapshot(now: Moment) -> SwarmSnapshot { SwarmSnapshot() }
-  public func peerSnapshots(now: Moment) -> [PeerSnapshot] { [] }
-  /// Seconds to the end at the present rate, as a smooth guess; `nil` when nothing moves or nothing is left.
-  public func timeLeft(now: Moment) -> Moment.Interval? { nil }
+  public var isFinished: Bool { missingCount == 0 }
+  public var isPaused: Bool { activity == .paused }
 
   /// The block that `peer` should send as number `index` from now, 0 being the next, if it answers in order: what a
-  /// read plan is laid out for.
-  public func expectedBlock(_ peer: PeerKey, _ index: Int) -> BlockRequest? { nil }
-
-  // MARK: Connections
-
-  /// Whether a connection from this endpoint would be kept; the reason if not. To be asked as soon as the info-hash is
-  /// known; the peer id is looked at in ``peerConnected(_:_:now:)``.
-  public func refusal(ofIncoming endpoint: Endpoint, now: Moment) -> DisconnectReason? { nil }
-
-  /// The handshake is done. Our bitfield is the first effect; an unwelcome peer gets a `disconnect` instead.
-  public func peerConnected(_ peer: PeerKey, _ profile: PeerProfile, now: Moment) {}
-  public func peerDisconnected(_ peer: PeerKey, reason: DisconnectReason, now: Moment) {}
-  public func connectFailed(_ endpoint: Endpoint, reason: DisconnectReason, now: Moment) {}
-  public func peersDiscovered(_ endpoints: some Sequence<Endpoint>, source: PeerSource, now: Moment) {}
-  /// Another torrent, or the user, banned this address.
-  public func addressBanned(_ address: IPAddress, now: Moment) {}
-
-  // MARK: Messages
-
-  /// Every message but `piece` and `extended`, which have methods of their own.
-  public func messageReceived(_ peer: PeerKey, _ message: PeerMessage, now: Moment) {}
-  /// The peer takes a `have` back (BEP 54).
-  public func dontHaveReceived(_ peer: PeerKey, _ piece: PieceIndex, now: Moment) {}
-  /// Something arrived that the swarm does not look at: a message of an extension, part of a block.
-  public func activityNoticed(_ peer: PeerKey, now: Moment) {}
-
-  // MARK: Blocks
-
-  /// A block is complete in memory.
-  public func blockArrived(_ peer: PeerKey, _ block: BlockRequest, now: Moment) -> BlockVerdict {
-    .unrequested
+  /// read plan is laid out for. Nil behind the last.
+  public func expectedBlock(_ peer: PeerKey, _ index: Int) -> BlockRequest? {
+    guard peer.offset < peers.count, index >= 0, index < peers[peer.offset].requests.entries.count else {
+      return nil
+    }
+    let entry = peers[peer.offset].requests.entries[index]
+    return geometry.request(block: Int(entry.block), of: entry.piece)
   }
-  /// Payload bytes were read. To be called once a read.
-  public func payloadReceived(_ peer: PeerKey, _ bytes: Int, now: Moment) {}
-  /// Payload bytes went out. To be called once a write.
-  public func payloadSent(_ peer: PeerKey, _ bytes: Int, now: Moment) {}
-  /// A block of a `sendBlock` is in the output buffer, or gone out: it can no longer be recalled.
-  public func uploadFinished(_ peer: PeerKey, _ block: BlockRequest, now: Moment) {}
-  /// A block of a `sendBlock` was not sent: it was recalled, or could not be read.
-  public func uploadDropped(_ peer: PeerKey, _ block: BlockRequest, now: Moment) {}
 
-  // MARK: Storage
+  // MARK: Helpers of all parts
 
-  /// The piece has the right hash and is written.
-  ///
-  /// - Parameter blockDigests: a digest of each block if the piece's blocks had been under suspicion
-  ///   (``wantsDigests(of:)``), so that liars are found.
-  public func pieceVerified(_ piece: PieceIndex, blockDigests: [UInt64]?, now: Moment) {}
-  /// The piece has the wrong hash; storage has dropped its blocks.
-  ///
-  /// - Parameter blockDigests: a digest of each block, by the same function as for `pieceVerified`.
-  public func pieceFailed(_ piece: PieceIndex, blockDigests: [UInt64]?, now: Moment) {}
-  /// Whether ``pieceVerified(_:blockDigests:now:)`` needs the digests of this piece: it has failed before.
-  public func wantsDigests(of piece: PieceIndex) -> Bool { false }
-  /// These pieces are not on disk after all.
-  public func piecesLost(_ pieces: some Sequence<PieceIndex>, now: Moment) {}
-  /// Pieces were found on disk by a check, not downloaded.
-  public func piecesFound(_ pieces: some Sequence<PieceIndex>, now: Moment) {}
-  /// Storage does not work (disk full, file gone): nothing is asked for and nothing served until it resumes.
-  public func storageFailed(now: Moment) {}
-  public func storageResumed(now: Moment) {}
+  func isConnected(_ key: PeerKey) -> Bool {
+    key.offset < peers.count && peers[key.offset].phase == .connected
+  }
 
-  // MARK: Wishes of the user
+  /// Something happened to the peer: its pipelines are looked at when the turn ends.
+  @inline(__always) func touch(_ key: PeerKey) {
+    guard !peers[key.offset].has(.touched) else { return }
+    peers[key.offset].flags.insert(.touched)
+    touched.append(key)
+  }
 
-  /// One priority per piece, or `nil` for "all normal".
-  public func prioritiesChanged(_ priorities: [PiecePriority]?, now: Moment) {}
-  public func sequentialChanged(_ isSequential: Bool, now: Moment) {}
-  /// Closes all connections and makes no more until ``resumed(now:)``.
-  public func paused(now: Moment) {}
-  public func resumed(now: Moment) {}
+  /// Appends an effect that sends something to the peer.
+  func send(_ effect: SwarmEffect, to key: PeerKey, now: Moment) {
+    effects.append(effect)
+    peers[key.offset].sentAt = now
+  }
 
-  // MARK: Time
+  /// The peer did what a race may explain, but not often. Returns whether the connection was closed for it.
+  @discardableResult
+  func strike(_ key: PeerKey, _ reason: DisconnectReason, now: Moment) -> Bool {
+    peers[key.offset].strikes += 1
+    guard peers[key.offset].strikes > Peer.strikeLimit else { return false }
+    disconnect(key, reason, now: now)
+    return true
+  }
 
-  /// Does what is due.
-  public func tick(now: Moment) {}
-  /// The end of a turn of the loop: requests and uploads are pumped here, once per peer that something happened to.
-  public func turnEnded(now: Moment) {}
+  private func budgetChanged() {
+    picker?.budgetChanged(openBlockBudget)
+    areSuppliersStale = true
+  }
 }

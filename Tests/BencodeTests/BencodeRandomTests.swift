@@ -1,18 +1,7 @@
 import Testing
+import TorrentModel
 
 @testable import Bencode
-
-/// SplitMix64: the same seed draws the same values everywhere.
-struct Draws: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
 
 /// A value as a test draws it.
 indirect enum Drawn {
@@ -21,7 +10,7 @@ indirect enum Drawn {
   case list([Drawn])
   case dictionary([(key: [UInt8], value: Drawn)])
 
-  static func draw(depth: Int, using draws: inout Draws) -> Drawn {
+  static func draw(depth: Int, using draws: inout SeededRandom) -> Drawn {
     switch Int.random(in: 0..<(depth == 0 ? 2 : 4), using: &draws) {
     case 0:
       let value = Int64(bitPattern: draws.next())
@@ -40,7 +29,7 @@ indirect enum Drawn {
     }
   }
 
-  private static func string(_ draws: inout Draws) -> [UInt8] {
+  private static func string(_ draws: inout SeededRandom) -> [UInt8] {
     // Few letters, so that keys share beginnings; lengths on both sides of one and two digits.
     (0..<Int.random(in: 0..<14, using: &draws)).map { _ in
       [0x61, 0x62, 0x65, 0x3a, 0xff].randomElement(using: &draws)!
@@ -100,7 +89,7 @@ func rewrite(_ node: borrowing BencodeNode, to writer: inout BencodeWriter) {
 @Suite struct BencodeDrawnTests {
   @Test(arguments: 0..<300 as Range<UInt64>)
   func `what is written is read back`(seed: UInt64) throws {
-    var draws = Draws(state: seed)
+    var draws = SeededRandom(seed: seed)
     var writer = BencodeWriter()
     Drawn.draw(depth: 6, using: &draws).write(to: &writer)
     let bytes = writer.bytes
@@ -113,7 +102,7 @@ func rewrite(_ node: borrowing BencodeNode, to writer: inout BencodeWriter) {
 
   @Test(arguments: 0..<300 as Range<UInt64>)
   func `damaged input is refused or still says the same when canonical`(seed: UInt64) {
-    var draws = Draws(state: seed)
+    var draws = SeededRandom(seed: seed)
     var writer = BencodeWriter()
     Drawn.draw(depth: 5, using: &draws).write(to: &writer)
     var parser = BencodeParser(limits: BencodeLimits(length: 1 << 20, depth: 6))

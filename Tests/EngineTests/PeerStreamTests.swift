@@ -16,7 +16,7 @@ private final class ScriptedSource: VectoredSource {
     self.bytes = bytes
     self.sizes = sizes
   }
-  func readv(_ vectors: UnsafeBufferPointer<iovec>) -> Int {
+  func readVectors(_ vectors: UnsafeBufferPointer<iovec>) -> Int {
     guard position < bytes.count else { return 0 }
     var budget = min(sizes(), bytes.count - position)
     var moved = 0
@@ -127,8 +127,8 @@ private final class Recorder: PeerStreamSink {
       let outstanding = Int.random(in: 0...pendingOrder.count, using: &random)
       let limit = Bool.random(using: &random) ? Int.max : Int.random(in: 1...30_000, using: &random)
       let received = try stream.receive(
-        reader, to: sink, outstanding: max(outstanding, stream.hasPartialBlock ? 1 : 0), limit: limit,
-        reserve: reserve, length: { Int(pendingOrder[$0].length) }, from: source)
+        reader, to: sink, limit: limit,
+        reserve: reserve, length: { $0 < outstanding ? Int(pendingOrder[$0].length) : 0 }, from: source)
       if Bool.random(using: &random) { reader.releaseSpare() }
       guard let received else { break }
       if received.result == 0 { idle += 1 }
@@ -165,8 +165,8 @@ private final class Recorder: PeerStreamSink {
       let left = sink.wanted
       let received = try #require(
         try stream.receive(
-          reader, to: sink, outstanding: left.count, limit: .max, reserve: 0,
-          length: { Int(left[$0].length) },
+          reader, to: sink, limit: .max, reserve: 0,
+          length: { $0 < left.count ? Int(left[$0].length) : 0 },
           from: source))
       if received.result == 0 { break }
     }
@@ -189,12 +189,12 @@ private final class Recorder: PeerStreamSink {
     let source = ScriptedSource(bytes) { .max }
     #expect(
       try stream.receive(
-        reader, to: sink, outstanding: 1, limit: .max, reserve: 0, length: { _ in 16384 }, from: source)
+        reader, to: sink, limit: .max, reserve: 0, length: { $0 == 0 ? 16384 : 0 }, from: source)
         == nil)
     #expect(source.position == 0)
     pool.release(held)
     let received = try stream.receive(
-      reader, to: sink, outstanding: 1, limit: .max, reserve: 0, length: { _ in 16384 }, from: source)
+      reader, to: sink, limit: .max, reserve: 0, length: { $0 == 0 ? 16384 : 0 }, from: source)
     #expect(received?.result == bytes.count && sink.blocks.count == 1)
   }
 }

@@ -30,7 +30,7 @@ import Testing
     Case("Sources/DHT/A.swift", "import Bencode; import Dispatch\n", "import table:1"),
     Case("Sources/DHT/A.swift", "func `import`(_ x: Int) {}\nlet important = 1\n"),
     Case("Sources/Engine/A.swift", "import Swarm\nimport Storage\nimport Glibc\nimport Logging\n"),
-    Case("Sources/Engine/A.swift", "import Foundation\n", "import table:1"),
+    Case("Sources/Storage/A.swift", "import Foundation\n", "import table:1"),
     Case("Sources/Engine/Upload/A.swift", "import CEvent\n", "import table:1"),
     Case("Sources/Nowhere/A.swift", "let a = 1\n", "import table:1"),
 

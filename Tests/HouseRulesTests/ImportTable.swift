@@ -26,7 +26,7 @@ enum ImportTable {
     "Hashing": ["CHash", "BlockPool"] + machine,
     "Storage": ["TorrentModel", "BlockPool", "Hashing"] + machine + collections,
     "Reactor": ["CEvent", "BlockPool"] + machine + collections,
-    "Engine": pure.union(["BlockPool", "Hashing", "Storage", "Reactor", "CCrypto", "Logging"]) + machine
+    "Engine": pure.union(["BlockPool", "Hashing", "Storage", "Reactor", "CCrypto", "Logging", "Foundation"]) + machine
       + collections,
     "TrackerServer": ["TrackerProtocol", "Reactor", "TorrentModel", "Bencode", "Logging"] + machine
       + collections,

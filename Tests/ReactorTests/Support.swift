@@ -274,3 +274,16 @@ enum RawSocket {
     return descriptor
   }
 }
+
+/// Runs `body` with the path of a file that holds `text`.
+func withTemporaryFile<T>(_ text: String, _ body: (String) async throws -> T) async throws -> T {
+  var template = Array("/tmp/spate-test-XXXXXX".utf8CString)
+  let descriptor = unsafe mkstemp(&template)
+  guard descriptor >= 0 else { throw SystemError(code: errno) }
+  let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  defer { unlink(path) }
+  let bytes = Array(text.utf8)
+  guard unsafe write(descriptor, bytes, bytes.count) == bytes.count else { throw SystemError(code: errno) }
+  close(descriptor)
+  return try await body(path)
+}

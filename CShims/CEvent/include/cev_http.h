@@ -64,9 +64,10 @@ const char *_Nonnull cev_http_request_failure_text(const cev_http_request *_Nonn
 /// Whether the server was reached (TLS included) before the failure.
 bool cev_http_request_was_connected(const cev_http_request *_Nonnull request);
 int cev_http_request_status(const cev_http_request *_Nonnull request);
-/// The first header of that name, or null. Valid until the request is freed.
-const char *_Nullable cev_http_request_header(
-    const cev_http_request *_Nonnull request, const char *_Nonnull name);
+/// The header after `previous` (null for the first), or null at the end.
+const void *_Nullable cev_http_request_next_header(
+    const cev_http_request *_Nonnull request, const void *_Nullable previous,
+    const char *_Nullable *_Nonnull name, const char *_Nullable *_Nonnull value);
 size_t cev_http_request_body_length(const cev_http_request *_Nonnull request);
 size_t cev_http_request_copy_body(
     const cev_http_request *_Nonnull request, void *_Nonnull bytes, size_t count);

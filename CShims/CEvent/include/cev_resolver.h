@@ -14,10 +14,13 @@ typedef enum __attribute__((enum_extensibility(closed))) : int32_t {
   CEV_RESOLVE_NO_MEMORY CEV_SWIFT_NAME(noMemory),
 } cev_resolve_result;
 
+/// A number that changes when the file does; 0 when there is none.
+uint64_t cev_file_stamp(const char *_Nonnull path);
+
 /// A resolver that reads `resolv_conf` and `hosts`; either may be null. Null when memory ran out.
 cev_resolver *_Nullable cev_resolver_new(
     cev_loop *_Nonnull loop, const char *_Nullable resolv_conf, const char *_Nullable hosts);
-/// No resolution may be left.
+/// Ends when evdns has let go of the last question; all resolutions must have been freed.
 void cev_resolver_free(cev_resolver *_Nonnull resolver);
 /// Adds a server beside those of resolv.conf. False when it was refused.
 bool cev_resolver_add_nameserver(

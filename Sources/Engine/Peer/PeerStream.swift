@@ -62,22 +62,19 @@ struct PeerStream {
 
   /// Reads once.
   /// - Parameters:
-  ///   - outstanding: how many blocks were asked for and have not come.
   ///   - limit: bytes to ask for at most (a rate limit).
   ///   - reserve: blocks to leave in the pool.
-  ///   - length: the length of the n-th of these blocks, in the order they were asked for.
+  ///   - length: the length of the n-th block that was asked for and has not come, 0 behind the last.
   ///   - source: the connection.
   /// - Returns: nil when nothing could be read because the pool is empty: try again when it is not.
   mutating func receive(
-    _ reader: ScatterReader, to sink: some PeerStreamSink, outstanding: Int, limit: Int, reserve: Int,
+    _ reader: ScatterReader, to sink: some PeerStreamSink, limit: Int, reserve: Int,
     length: (Int) -> Int, from source: some VectoredSource
   ) throws(PeerProtocolError) -> Received? {
     reader.begin()
-    var expected = outstanding
     if let partial = current {
       reader.addRemainder(
         of: partial.block, from: partial.filled, count: Int(partial.request.length) - partial.filled)
-      expected -= 1
     }
     // The start of a message that is no block, or of one to be dropped, is finished by way of the tail.
     let predicts = skip == 0 && (leftover.count < 5 || leftover[4] == PeerMessage.ID.piece.rawValue)
@@ -85,8 +82,9 @@ struct PeerStream {
     let nothing: [UInt8] = []
     if predicts {
       let first = current == nil ? 0 : 1
-      while planned < min(expected, reader.maxFrames) {
+      while planned < reader.maxFrames {
         let size = length(first + planned)
+        guard size > 0 else { break }
         let isAdded =
           planned == 0
           ? reader.addFrame(length: size, prefix: leftover.span, reserve: reserve)
@@ -94,7 +92,7 @@ struct PeerStream {
         guard isAdded else { break }
         planned += 1
       }
-      if planned == 0 && expected > 0 && current == nil { return nil }
+      if planned == 0 && current == nil && length(first) > 0 { return nil }
     }
     reader.addTail(count: planned > 0 || current != nil ? PeerStream.shortTail : ScatterReader.tailLength)
     if planned > 0 { leftover.removeAll(keepingCapacity: true) }

@@ -1,0 +1,47 @@
+// OpenSSL's block functions on a chaining state of ours: the kernel for a lone stream where nothing better is known, the
+// only one on processors that are not x86-64 (there OpenSSL uses the ARMv8 SHA instructions), and the reference.
+//
+// EVP cannot start from a state, the low-level functions can. They are deprecated, not gone, and skip EVP's fetches.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
+
+#include "internal.h"
+
+void spate_sha1_openssl(struct spate_lanes *lanes, size_t blocks) {
+  SHA_CTX context = {
+      .h0 = lanes->state[0][0],
+      .h1 = lanes->state[1][0],
+      .h2 = lanes->state[2][0],
+      .h3 = lanes->state[3][0],
+      .h4 = lanes->state[4][0],
+  };
+  SHA1_Update(&context, lanes->data[0], blocks * SPATE_HASH_BLOCK_BYTES);
+  lanes->state[0][0] = context.h0;
+  lanes->state[1][0] = context.h1;
+  lanes->state[2][0] = context.h2;
+  lanes->state[3][0] = context.h3;
+  lanes->state[4][0] = context.h4;
+  lanes->data[0] += blocks * SPATE_HASH_BLOCK_BYTES;
+}
+
+void spate_sha256_openssl(struct spate_lanes *lanes, size_t blocks) {
+  SHA256_CTX context = {.md_len = SHA256_DIGEST_LENGTH};
+  for (int i = 0; i < SHA256_WORDS; i++) context.h[i] = lanes->state[i][0];
+  SHA256_Update(&context, lanes->data[0], blocks * SPATE_HASH_BLOCK_BYTES);
+  for (int i = 0; i < SHA256_WORDS; i++) lanes->state[i][0] = context.h[i];
+  lanes->data[0] += blocks * SPATE_HASH_BLOCK_BYTES;
+}
+
+void spate_sha1_reference(const uint8_t *data, size_t count, uint8_t *digest) {
+  SHA_CTX context;
+  SHA1_Init(&context);
+  SHA1_Update(&context, data, count);
+  SHA1_Final(digest, &context);
+}
+
+void spate_sha256_reference(const uint8_t *data, size_t count, uint8_t *digest) {
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, data, count);
+  SHA256_Final(digest, &context);
+}

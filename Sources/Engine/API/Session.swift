@@ -1,0 +1,268 @@
+import BlockPool
+import Metainfo
+import PeerWire
+import Reactor
+import Storage
+import Synchronization
+import TorrentModel
+
+/// Downloads and seeds any number of torrents.
+///
+/// ```swift
+/// let session = try await Session.start(SessionConfiguration())
+/// let torrent = try await session.add(metainfo, TorrentOptions(folder: "downloads"))
+/// for await event in session.events {
+///   if case .completed(torrent.infoHash) = event { break }
+/// }
+/// await session.shutdown(within: 5)
+/// ```
+///
+/// The actor's executor is the session's first event loop. Torrents are spread over the loops; each lives on one.
+public actor Session {
+  /// What happens in the session, newest kept when nobody listens. For one listener.
+  public nonisolated let events: AsyncStream<SessionEvent>
+  nonisolated let shared: SessionShared
+  private nonisolated let homes: [LoopHome]
+  private nonisolated let binding: LocalBinding
+  private var torrentsByHash: [InfoHash: Torrent] = [:]
+  private var acceptor: Acceptor?
+  private var isShutDown = false
+
+  public nonisolated var unownedExecutor: UnownedSerialExecutor {
+    unsafe homes[0].loop.asUnownedSerialExecutor()
+  }
+
+  /// Starts the session's threads and listens for peers.
+  public static func start(_ configuration: SessionConfiguration = SessionConfiguration())
+    async throws(SessionError)
+    -> Session
+  {
+    let session = try Session(configuration)
+    try await session.listen()
+    return session
+  }
+
+  /// Blocks that the smallest session needs: 4 MiB.
+  public static let minimumMemory = 4 << 20
+
+  private init(_ requested: SessionConfiguration) throws(SessionError) {
+    guard requested.memory >= Self.minimumMemory else { throw .memoryTooSmall(minimum: Self.minimumMemory) }
+    let cores = Machine.cores
+    var configuration = requested
+    let loopCount = max(1, requested.loops ?? cores / 2)
+    let workers = max(1, requested.workers ?? cores - 1)
+    configuration.loops = loopCount
+    configuration.workers = workers
+    if let bind = requested.bind {
+      do { binding = try LocalBinding(parsing: bind) } catch {
+        throw .cannotBind(bind, reason: error.description)
+      }
+    } else {
+      binding = .unrestricted
+    }
+    let pool: BlockPool
+    do { pool = try BlockPool(capacity: configuration.memory / BlockPool.blockLength) } catch {
+      throw .outOfResources(error.description)
+    }
+    var tls: TLSContext?
+    if let file = requested.certificateFile {
+      do { tls = try TLSContext(extraCAFile: file) } catch { throw .outOfResources(error.description) }
+    }
+    var random = SystemRandomNumberGenerator()
+    let (stream, continuation) = AsyncStream<SessionEvent>.makeStream(bufferingPolicy: .bufferingNewest(4096))
+    events = stream
+    let shared = SessionShared(
+      configuration: configuration, pool: pool, disk: DiskService(pool: pool, workers: workers),
+      peerID: PeerID(prefix: "-SP0100-", using: &random),
+      announceKey: UInt32.random(in: 1 ... .max, using: &random),
+      tls: tls, continuation: continuation)
+    self.shared = shared
+    do throws(ReactorError) {
+      var homes: [LoopHome] = []
+      for number in 0..<loopCount {
+        let loop = try EventLoop(name: "spate-loop-\(number)")
+        try loop.start()
+        homes.append(LoopHome(loop: loop, shared: shared))
+      }
+      self.homes = homes
+    } catch {
+      throw .outOfResources(error.description)
+    }
+  }
+
+  deinit {
+    shared.finishEvents()
+    for home in homes { home.loop.stop() }
+  }
+
+  private func listen() throws(SessionError) {
+    guard let port = shared.configuration.listenPort else { return }
+    let acceptor = Acceptor(loop: homes[0].loop) { [weak self] infoHash in
+      self?.assumeIsolated { $0.torrentsByHash[infoHash] }
+    }
+    do {
+      let bound = try acceptor.listen(port: port, binding: binding)
+      shared.listenPort.store(bound, ordering: .relaxed)
+    } catch {
+      throw .cannotListen(port: port, reason: error.description)
+    }
+    self.acceptor = acceptor
+  }
+
+  /// The port for incoming connections, nil while there is none.
+  public nonisolated var listenPort: UInt16? {
+    let port = shared.listenPort.load(ordering: .relaxed)
+    return port == 0 ? nil : port
+  }
+
+  // MARK: Torrents
+
+  /// Adds a torrent and starts it: files are opened, checked as far as needed, then peers are sought.
+  public func add(_ metainfo: TorrentMetainfo, _ options: TorrentOptions) async throws(SessionError)
+    -> Torrent
+  {
+    guard !isShutDown else { throw .shutDown }
+    let infoHash = metainfo.info.infoHash
+    guard torrentsByHash[infoHash] == nil, !adding.contains(infoHash) else { throw .alreadyAdded(infoHash) }
+    let selection = try FileSelection(options.selectedFiles, of: metainfo.info)
+    try TrackerDriver.validate(options.extraTrackers)
+    let home = homes[torrentsByHash.count % homes.count]
+    let binding = binding
+    adding.insert(infoHash)
+    defer { adding.remove(infoHash) }
+    let torrent = await home.loop.run {
+      Torrent(
+        TorrentDriver(
+          metainfo, options: options, selection: selection, binding: binding, context: home.context),
+        home: home)
+    }
+    torrentsByHash[infoHash] = torrent
+    await shareLimits()
+    return torrent
+  }
+
+  private var adding: Set<InfoHash> = []
+
+  public func torrents() -> [Torrent] { Array(torrentsByHash.values) }
+
+  public func torrent(_ infoHash: InfoHash) -> Torrent? { torrentsByHash[infoHash] }
+
+  /// Announces `stopped`, closes connections and files, forgets the torrent. Its files stay unless told otherwise.
+  public func remove(_ torrent: Torrent, deletingFiles: Bool = false) async {
+    guard torrentsByHash[torrent.infoHash] === torrent else { return }
+    await torrent.close(deletingFiles: deletingFiles)
+    torrentsByHash[torrent.infoHash] = nil
+    await shareLimits()
+  }
+
+  // MARK: Limits
+
+  private var downloadLimit: Int??
+  private var uploadLimit: Int??
+
+  /// Bytes per second over all torrents; nil is unlimited.
+  public func setLimits(download: Int?, upload: Int?) async {
+    downloadLimit = .some(download)
+    uploadLimit = .some(upload)
+    await shareLimits()
+  }
+
+  /// Each loop gets the share of the limits that its share of the torrents is.
+  private func shareLimits() async {
+    let download = downloadLimit ?? shared.configuration.downloadLimit
+    let upload = uploadLimit ?? shared.configuration.uploadLimit
+    let total = max(1, torrentsByHash.count)
+    for home in homes {
+      let here = homes.count == 1 ? total : torrentsByHash.values.count { $0.home === home }
+      func share(_ limit: Int?) -> Int? { limit.map { max(1, $0 / total * max(1, here) + $0 % total) } }
+      let (down, up) = (share(download), share(upload))
+      await home.loop.run {
+        let context = home.context
+        context.downloads.setRate(down, of: context.downloads.root, now: context.now)
+        context.uploads.setRate(up, of: context.uploads.root, now: context.now)
+      }
+    }
+  }
+
+  // MARK: Counts
+
+  /// Counts over all torrents.
+  public func status() async -> SessionStatus {
+    var result = SessionStatus(
+      torrents: torrentsByHash.count, peers: 0, downloadRate: 0, uploadRate: 0, downloadedBytes: 0,
+      uploadedBytes: 0,
+      poolInUse: shared.pool.inUse, poolHighWater: shared.pool.highWater, poolCapacity: shared.pool.capacity,
+      counters: DataPathCounters())
+    for torrent in torrentsByHash.values {
+      let status = await torrent.status()
+      result.peers += status.peers
+      result.downloadRate += status.downloadRate
+      result.uploadRate += status.uploadRate
+      result.downloadedBytes += status.downloadedBytes
+      result.uploadedBytes += status.uploadedBytes
+    }
+    for home in homes {
+      let counters = await home.loop.run { home.context.counters }
+      result.counters.add(counters)
+    }
+    return result
+  }
+
+  // MARK: The end
+
+  /// Saves every torrent's resume record, announces `stopped`, closes everything. Returns after `seconds` at the latest;
+  /// what is not done by then (a slow disk, a silent tracker) is left as it is.
+  public func shutdown(within seconds: Double) async {
+    guard !isShutDown else { return }
+    isShutDown = true
+    acceptor?.close()
+    acceptor = nil
+    let torrents = Array(torrentsByHash.values)
+    let loop = homes[0].loop
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      let countdown = Countdown(torrents.count) { continuation.resume() }
+      loop.schedule(afterNanoseconds: UInt64(max(0, seconds) * 1e9)) { countdown.expire() }
+      for torrent in torrents {
+        Task {
+          await torrent.close(deletingFiles: false)
+          countdown.step()
+        }
+      }
+      countdown.step()
+    }
+    torrentsByHash = [:]
+    shared.finishEvents()
+  }
+}
+
+/// Calls back once: when as many steps as there are torrents, and one more, were made, or when it expires.
+private final class Countdown: Sendable {
+  private let state: Mutex<(left: Int, done: (@Sendable () -> Void)?)>
+
+  init(_ count: Int, _ done: @escaping @Sendable () -> Void) {
+    state = Mutex((count + 1, done))
+  }
+
+  func step() {
+    let done = state.withLock { state -> (@Sendable () -> Void)? in
+      state.left -= 1
+      return state.left == 0 ? state.done.take() : nil
+    }
+    done?()
+  }
+
+  func expire() {
+    let done = state.withLock { $0.done.take() }
+    done?()
+  }
+}
+
+extension DataPathCounters {
+  mutating func add(_ other: DataPathCounters) {
+    blocksReceived += other.blocksReceived
+    blocksSent += other.blocksSent
+    receiveCalls += other.receiveCalls
+    copiedBytes += other.copiedBytes
+    loopTurns += other.loopTurns
+  }
+}

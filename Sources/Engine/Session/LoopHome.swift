@@ -1,0 +1,23 @@
+import Reactor
+
+/// An event loop and what its torrents share, which is made on the loop when it is first needed.
+final class LoopHome: @unchecked Sendable {
+  // `stored` is touched on the loop only, which `context` checks.
+  let loop: EventLoop
+  private let shared: SessionShared
+  private var stored: LoopContext?
+
+  init(loop: EventLoop, shared: SessionShared) {
+    self.loop = loop
+    self.shared = shared
+  }
+
+  /// On the loop.
+  var context: LoopContext {
+    loop.preconditionOnLoop()
+    if let stored { return stored }
+    let context = LoopContext(loop: loop, shared: shared)
+    stored = context
+    return context
+  }
+}
