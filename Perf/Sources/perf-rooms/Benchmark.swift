@@ -33,7 +33,7 @@ struct Stopwatch {
     let before = Allocations.sofar
     var best = seconds
     for _ in 0..<5 { best = min(best, time(count, body)) }
-    let mallocs = before.flatMap { before in Allocations.sofar.map { ($0 - before) / Double(count * 5) } }
+    let mallocs = before.flatMap { Allocations.since($0).map { $0 / Double(count * 5) } }
     emit(Result(name: name, nanoseconds: best / Double(count) * 1e9, mallocs: mallocs, bytes: bytes))
   }
 
@@ -44,7 +44,7 @@ struct Stopwatch {
     let start = DispatchTime.now().uptimeNanoseconds
     let steps = Double(max(1, body()))
     let nanoseconds = Double(DispatchTime.now().uptimeNanoseconds - start) / steps
-    let mallocs = before.flatMap { before in Allocations.sofar.map { ($0 - before) / steps } }
+    let mallocs = before.flatMap { Allocations.since($0).map { $0 / steps } }
     emit(Result(name: name, nanoseconds: nanoseconds, mallocs: mallocs, bytes: 0))
   }
 
@@ -62,6 +62,17 @@ struct Stopwatch {
 
 /// What libPerfMallocs.so has counted in this process, if it is preloaded.
 enum Allocations {
+  /// What was allocated since `before` was read, the reading itself left out.
+  static func since(_ before: Double) -> Double? {
+    sofar.map { max(0, $0 - before - reading) }
+  }
+
+  private static let reading: Double = {
+    _ = sofar
+    guard let first = sofar, let second = sofar else { return 0 }
+    return second - first
+  }()
+
   static var sofar: Double? {
     guard let path = ProcessInfo.processInfo.environment["PERF_MALLOCS"],
       let data = FileManager.default.contents(atPath: path)

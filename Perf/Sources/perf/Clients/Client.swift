@@ -88,6 +88,11 @@ enum Clients {
     Mktorrent(),
   ]
 
+  /// Those that a short look takes: the ones to beat.
+  static var usual: [any Client] {
+    all.filter { ["spate", "libtorrent", "aria2", "mktorrent"].contains($0.name) }
+  }
+
   /// By names as given on the command line; `libtorrent` stands for both of its settings.
   static func named(_ names: [String]) throws(Failure) -> [any Client] {
     var found: [any Client] = []

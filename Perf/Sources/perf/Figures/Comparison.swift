@@ -13,6 +13,8 @@ struct Comparison {
   var tolerance = 0.1
   /// Counts this small per block are start-up leftovers, not work per block.
   var countSlack = 0.01
+  /// Whether ratios are looked at, which come of times.
+  var holdsRatios = true
 
   func findings(_ now: Report, against before: Report) -> [Finding] {
     var findings: [Finding] = []
@@ -26,7 +28,7 @@ struct Comparison {
         findings.append(Finding(what: "\(old.scenario) \(old.client): \(name)", before: earlier, now: later))
       }
     }
-    for old in before.ratios {
+    for old in before.ratios where holdsRatios {
       guard
         let new = now.ratios.first(where: {
           $0.scenario == old.scenario && $0.client == old.client && $0.other == old.other
@@ -54,8 +56,10 @@ struct Comparison {
     add("share of payload copied", \.copiedShare)
     add("share of payload copied, as reported", \.reportedCopiedShare)
     for figure in old.figures where figure.kind == .count {
-      guard let now = new.figures.first(where: { $0.name == figure.name }) else { continue }
-      pairs.append((figure.name, (figure.value, now.value)))
+      guard let now = new.figures.first(where: { $0.name == figure.name && $0.unit == figure.unit }) else {
+        continue
+      }
+      pairs.append((figure.name + ", " + figure.unit, (figure.value, now.value)))
     }
     return pairs
   }

@@ -98,7 +98,9 @@ struct Outcome: Codable {
   /// Medians of the scenario's own figures, in the order of the first run.
   var figures: [Figure] {
     (runs.first?.figures ?? []).map { figure in
-      let values = runs.compactMap { run in run.figures.first { $0.name == figure.name }?.value }
+      let values = runs.compactMap { run in
+        run.figures.first { $0.name == figure.name && $0.unit == figure.unit }?.value
+      }
       return Figure(name: figure.name, value: perf.median(values), unit: figure.unit, kind: figure.kind)
     }
   }

@@ -15,6 +15,7 @@ struct Table {
 
   /// The first two columns are text and stand left, figures stand right.
   var text: String {
+    guard !rows.isEmpty else { return "" }
     let used = head.indices.filter { column in rows.contains { !$0[column].isEmpty } }
     let widths = used.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
     return ([head] + rows).map { row in
@@ -65,7 +66,7 @@ extension Report {
       "peak MiB",
       "switches/blk", "calls/blk", "mallocs/blk", "copied %", "generator s/GiB",
     ])
-    for outcome in outcomes {
+    for outcome in outcomes where outcome.client != "rooms" {
       let point = outcome.point
       var row = [
         outcome.scenario, outcome.client,
@@ -93,15 +94,32 @@ extension Report {
     return table.text
   }
 
+  /// One row a benchmark; its speed and its allocations are figures of the same name and another unit.
+  private func rooms(_ outcome: Outcome) -> String {
+    var table = Table([outcome.scenario, "", "ns", "GiB/s", "mallocs"])
+    let figures = outcome.figures
+    func value(_ name: String, _ unit: String) -> String {
+      figures.first { $0.name == name && $0.unit == unit }.map { Table.figure($0.value) } ?? ""
+    }
+    for figure in figures where figure.unit == "ns" {
+      table.add([
+        figure.name, "", Table.figure(figure.value), value(figure.name, "GiB/s"),
+        value(figure.name, "mallocs"),
+      ])
+    }
+    return table.text
+  }
+
   /// Scenarios' own figures, what failed, and the first client's ratios.
   var remarks: String {
     var lines: [String] = []
     for outcome in outcomes where !outcome.figures.isEmpty {
       let figures = outcome.figures.map { "\($0.name) \(Table.figure($0.value)) \($0.unit)" }
-      // A few figures fit a line; the rooms have many.
-      let many = figures.count > 6
-      let text = many ? "\n  " + figures.joined(separator: "\n  ") : " " + figures.joined(separator: ", ")
-      lines.append("\(outcome.scenario) \(outcome.client):" + text)
+      if outcome.client == "rooms" {
+        lines.append(rooms(outcome))
+      } else {
+        lines.append("\(outcome.scenario) \(outcome.client): " + figures.joined(separator: ", "))
+      }
     }
     for outcome in outcomes {
       if let failure = outcome.failure {

@@ -36,10 +36,10 @@ struct RoomScenario: Scenario {
       figures.append(Figure(name: result.name, value: result.nanoseconds, unit: "ns", kind: .time))
       if result.bytes > 0 {
         let speed = Double(result.bytes) / result.nanoseconds * 1e9 / gib
-        figures.append(Figure(name: result.name + " speed", value: speed, unit: "GiB/s", kind: .time))
+        figures.append(Figure(name: result.name, value: speed, unit: "GiB/s", kind: .time))
       }
       if let mallocs = result.mallocs {
-        figures.append(Figure(name: result.name + " mallocs", value: mallocs, unit: "", kind: .count))
+        figures.append(Figure(name: result.name, value: mallocs, unit: "mallocs", kind: .count))
       }
     }
     guard !figures.isEmpty else { throw Failure("perf-rooms measured nothing") }
