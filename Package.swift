@@ -73,6 +73,7 @@ let package = Package(
       providers: [.apt(["libssl-dev"])]),
     shim("CEvent", ["CLibevent", "COpenSSL"]),
     shim("CHash", ["COpenSSL"]),
+    shim("CDisk", []),
 
     // Pure rooms: no clock, no random source, no input or output.
     room("TorrentModel"),
@@ -85,7 +86,7 @@ let package = Package(
     // Rooms that touch the machine.
     room("BlockPool"),
     room("Hashing", ["CHash", "BlockPool"]),
-    room("Storage", ["TorrentModel", "BlockPool", "Hashing", system]),
+    room("Storage", ["TorrentModel", "BlockPool", "Hashing", "CDisk", system]),
     room("Reactor", ["CEvent", "BlockPool"] + collections),
 
     // Composition.

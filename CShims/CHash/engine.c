@@ -17,11 +17,22 @@ static struct spate_hash_engine named[NAMED_ENGINES];
 static struct spate_hash_engine single[SPATE_HASH_MAX_KERNELS];
 static bool supported[SPATE_HASH_MAX_KERNELS], agrees[SPATE_HASH_MAX_KERNELS];
 static enum spate_hash_wish wish;
+static char wished_name[32];  // a copy: the environment may change
 static const struct spate_hash_engine *current;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 // Fills the plan from the kernels allowed. best[n] is the cheapest way to move n streams on by one block each: one pass
-// of a kernel over as many as it holds, then the best way for the rest.
+// of a kernel over as many as it holds, then the best way for the rest. With every kernel there is, that comes to:
+//
+//   streams   SHA-1                              SHA-256
+//   1         shani-x1                           shani-x1
+//   2         shani-x2                           shani-x2
+//   3-4       shani-x4                           shani-x2, then the rest
+//   5-6       avx512-x8                          shani-x2, then the rest
+//   7-8       avx512-x8                          avx512-x8
+//   9-12      avx512-x8, then the rest           avx512-x8, then the rest
+//   13-14     avx512-x16                         avx512-x8, then the rest
+//   15-16     avx512-x16                         avx512-x16
 static void make_plan(struct spate_hash_engine *engine, const bool *allowed) {
   for (int algorithm = 0; algorithm < SPATE_HASH_ALGORITHMS; algorithm++) {
     unsigned best[SPATE_HASH_MAX_LANES + 1] = {0};
@@ -43,16 +54,13 @@ static void make_plan(struct spate_hash_engine *engine, const bool *allowed) {
 // The kernels of a family; OpenSSL's stand in for lone streams and for what the family lacks.
 static void make_named(int index) {
   bool allowed[SPATE_HASH_MAX_KERNELS] = {false};
-  bool usable = false;
+  // OpenSSL is always there, even where it may not be checked against itself.
+  bool usable = index == AUTOMATIC || index == FAMILY_OPENSSL;
   for (int i = 0; i < spate_hash_kernels_count; i++) {
     const enum spate_hash_family family = spate_hash_kernels[i].family;
     const bool wanted = index == AUTOMATIC || (int)family == index;
     if (wanted && agrees[i]) usable = true;
     allowed[i] = family == FAMILY_OPENSSL || (wanted && agrees[i]);
-#if !defined(__OPTIMIZE__)
-    // Compiled without optimization the kernels are many times slower than OpenSSL, which is not.
-    if (index == AUTOMATIC && family != FAMILY_OPENSSL) allowed[i] = false;
-#endif
   }
   named[index] = (struct spate_hash_engine){.name = engine_names[index], .usable = usable};
   make_plan(&named[index], allowed);
@@ -87,10 +95,16 @@ static void set_up(void) {
   for (int i = 0; i < NAMED_ENGINES; i++) make_named(i);
   for (int i = 0; i < spate_hash_kernels_count; i++) make_single(i);
 
+#if defined(__OPTIMIZE__)
   current = &named[AUTOMATIC];
+#else
+  // Compiled without optimization the vector kernels are many times slower than OpenSSL, which never is.
+  current = &named[FAMILY_OPENSSL];
+#endif
   wish = SPATE_HASH_WISH_NONE;
   const char *wished = getenv("SPATE_HASH");
   if (wished == NULL || *wished == '\0') return;
+  strncpy(wished_name, wished, sizeof wished_name - 1);
   bool known;
   const struct spate_hash_engine *forced = find(wished, &known);
   wish = forced ? SPATE_HASH_WISH_GRANTED : known ? SPATE_HASH_WISH_UNSUPPORTED : SPATE_HASH_WISH_UNKNOWN;
@@ -127,6 +141,11 @@ int spate_hash_engine_kernel(const spate_hash_engine *engine, enum spate_hash_al
 enum spate_hash_wish spate_hash_wish(void) {
   ensure_set_up();
   return wish;
+}
+
+const char *spate_hash_wished(void) {
+  ensure_set_up();
+  return wished_name;
 }
 
 struct spate_hash_kernel_info spate_hash_kernel_at(int kernel) {

@@ -17,10 +17,6 @@ typedef void spate_hash_kernel(struct spate_lanes *lanes, size_t blocks);
 
 spate_hash_kernel spate_sha1_openssl, spate_sha256_openssl;
 
-// Message digests by OpenSSL, the reference of the self-test.
-void spate_sha1_reference(const uint8_t *data, size_t count, uint8_t *digest);
-void spate_sha256_reference(const uint8_t *data, size_t count, uint8_t *digest);
-
 #if defined(__x86_64__)
 spate_hash_kernel spate_sha1_shani_x1, spate_sha1_shani_x2, spate_sha1_shani_x4;
 spate_hash_kernel spate_sha256_shani_x1, spate_sha256_shani_x2;

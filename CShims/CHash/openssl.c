@@ -1,8 +1,9 @@
-// OpenSSL's block functions on a chaining state of ours: the kernel for a lone stream where nothing better is known, the
-// only one on processors that are not x86-64 (there OpenSSL uses the ARMv8 SHA instructions), and the reference.
+// OpenSSL's block functions on a chaining state of ours: the kernel for a lone stream where nothing better is known,
+// and the only one on processors other than x86-64 (ARMv8 has SHA instructions of its own). And EVP, the reference.
 //
 // EVP cannot start from a state, the low-level functions can. They are deprecated, not gone, and skip EVP's fetches.
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 
 #include "internal.h"
@@ -32,16 +33,7 @@ void spate_sha256_openssl(struct spate_lanes *lanes, size_t blocks) {
   lanes->data[0] += blocks * SPATE_HASH_BLOCK_BYTES;
 }
 
-void spate_sha1_reference(const uint8_t *data, size_t count, uint8_t *digest) {
-  SHA_CTX context;
-  SHA1_Init(&context);
-  SHA1_Update(&context, data, count);
-  SHA1_Final(digest, &context);
-}
-
-void spate_sha256_reference(const uint8_t *data, size_t count, uint8_t *digest) {
-  SHA256_CTX context;
-  SHA256_Init(&context);
-  SHA256_Update(&context, data, count);
-  SHA256_Final(digest, &context);
+bool spate_hash_reference(enum spate_hash_algorithm algorithm, const uint8_t *data, size_t count, uint8_t *digest) {
+  const EVP_MD *function = algorithm == SPATE_SHA1 ? EVP_sha1() : EVP_sha256();
+  return EVP_Digest(data, count, digest, NULL, function, NULL) == 1;
 }

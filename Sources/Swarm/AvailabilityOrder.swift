@@ -202,18 +202,18 @@ struct AvailabilityOrder: ~Copyable {
     starts[0] = UInt32(first)
   }
 
-  /// For tests: stops the program when the array does not hold what it should.
-  func checkInvariants() {
-    precondition(starts.last == UInt32(pieces.count) || isStale)
+  /// For tests: throws when the array does not hold what it should.
+  func checkInvariants() throws(BrokenInvariant) {
+    try require(starts.last == UInt32(pieces.count) || isStale)
     for place in Int(starts[0])..<pieces.count {
-      precondition(places[Int(pieces[place])] == UInt32(place), "places do not match")
+      try require(places[Int(pieces[place])] == UInt32(place), "places do not match")
     }
-    precondition(places.reduce(0) { $0 + ($1 == Self.absent ? 0 : 1) } == count, "members are lost")
+    try require(places.reduce(0) { $0 + ($1 == Self.absent ? 0 : 1) } == count, "members are lost")
     guard !isStale else { return }
     for b in 0..<(starts.count - 1) {
-      precondition(starts[b] <= starts[b + 1], "a border went astray")
+      try require(starts[b] <= starts[b + 1], "a border went astray")
       for place in Int(starts[b])..<Int(starts[b + 1]) {
-        precondition(bucket(of: Int(pieces[place])) == b, "a piece is in the wrong bucket")
+        try require(bucket(of: Int(pieces[place])) == b, "a piece is in the wrong bucket")
       }
     }
   }

@@ -273,7 +273,7 @@ struct OpenPieces: ~Copyable {
     }
   }
 
-  func checkInvariants() {
+  func checkInvariants() throws(BrokenInvariant) {
     var (open, waiting, blocks, requested, additional) = (0, 0, 0, 0, 0)
     for slot in slots.indices where isOpen[slot] {
       let entry = slots[slot]
@@ -283,33 +283,33 @@ struct OpenPieces: ~Copyable {
         switch record.state {
         case .free:
           free += 1
-          precondition(record.requests == 0 && record.requester == .none && record.sender == SenderTable.none)
-          precondition(block >= Int(entry.firstFree), "a free block before the first")
+          try require(record.requests == 0 && record.requester == .none && record.sender == SenderTable.none)
+          try require(block >= Int(entry.firstFree), "a free block before the first")
         case .requested:
           requested += 1
           additional += Int(record.requests) - 1
-          precondition(record.requests > 0 && record.requester != .none && record.sender == SenderTable.none)
+          try require(record.requests > 0 && record.requester != .none && record.sender == SenderTable.none)
         case .arrived:
           arrived += 1
-          precondition(record.requests == 0 && record.sender != SenderTable.none)
+          try require(record.requests == 0 && record.sender != SenderTable.none)
         }
       }
-      precondition(free == Int(entry.free) && arrived == Int(entry.arrived), "blocks are miscounted")
-      precondition(!entry.isExclusive || entry.owner != .none)
+      try require(free == Int(entry.free) && arrived == Int(entry.arrived), "blocks are miscounted")
+      try require(!entry.isExclusive || entry.owner != .none)
       open += 1
       blocks += Int(entry.blockCount)
       if entry.isAwaitingVerdict { waiting += 1 }
       if free > 0 {
         let list = entry.owner == .none ? idle : busy
-        precondition(list[Int(entry.listPlace)] == Int32(slot), "a piece with free blocks is not listed")
+        try require(list[Int(entry.listPlace)] == Int32(slot), "a piece with free blocks is not listed")
       } else {
-        precondition(entry.listPlace == -1)
+        try require(entry.listPlace == -1)
       }
     }
-    precondition(open == count && waiting == awaitingVerdict && blocks == blockCount)
-    precondition(requested == requestedBlocks && additional == extras.count)
-    precondition(idle.count + busy.count == slots.indices.count(where: { isOpen[$0] && slots[$0].free > 0 }))
-    precondition(exclusive == slots.indices.count(where: { isOpen[$0] && slots[$0].isExclusive }))
-    precondition(vacant.count + open == slots.count)
+    try require(open == count && waiting == awaitingVerdict && blocks == blockCount)
+    try require(requested == requestedBlocks && additional == extras.count)
+    try require(idle.count + busy.count == slots.indices.count(where: { isOpen[$0] && slots[$0].free > 0 }))
+    try require(exclusive == slots.indices.count(where: { isOpen[$0] && slots[$0].isExclusive }))
+    try require(vacant.count + open == slots.count)
   }
 }

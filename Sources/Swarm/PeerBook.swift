@@ -262,9 +262,9 @@ struct PeerBook {
     address.isV4 ? address : IPAddress(high: address.high, low: 0)
   }
 
-  func checkInvariants() {
-    precondition(places.count == entries.count && entries.count <= maximumKnownPeers)
-    for (place, entry) in entries.enumerated() { precondition(places[entry.endpoint] == Int32(place)) }
-    precondition(entries.count { $0.state == .connecting } == connecting)
+  func checkInvariants() throws(BrokenInvariant) {
+    try require(places.count == entries.count && entries.count <= maximumKnownPeers)
+    for (place, entry) in entries.enumerated() { try require(places[entry.endpoint] == Int32(place)) }
+    try require(entries.count { $0.state == .connecting } == connecting)
   }
 }

@@ -453,20 +453,20 @@ struct PiecePicker: ~Copyable {
     if missing[piece] { list(piece, random: &random) }
   }
 
-  func checkInvariants(have: PieceSet) {
-    order.checkInvariants()
-    open.checkInvariants()
-    precondition(slots.count == open.count)
-    for rank in openable.indices { precondition((openable[rank].first()?.offset ?? .max) >= hints[rank]) }
+  func checkInvariants(have: PieceSet) throws(BrokenInvariant) {
+    try order.checkInvariants()
+    try open.checkInvariants()
+    try require(slots.count == open.count)
+    for rank in openable.indices { try require((openable[rank].first()?.offset ?? .max) >= hints[rank]) }
     var listed = 0
     for p in 0..<geometry.pieceCount {
       let piece = PieceIndex(p)
       let isOpenable = openable.contains { $0[piece] }
-      precondition(isOpenable == order.contains(piece), "the order and the sets differ")
-      precondition(isOpenable == (missing[piece] && slots[piece] == nil), "a piece is lost")
-      precondition(!(missing[piece] && have[piece]), "a piece is here and missing")
+      try require(isOpenable == order.contains(piece), "the order and the sets differ")
+      try require(isOpenable == (missing[piece] && slots[piece] == nil), "a piece is lost")
+      try require(!(missing[piece] && have[piece]), "a piece is here and missing")
       if isOpenable { listed += 1 }
     }
-    precondition(listed == order.count)
+    try require(listed == order.count)
   }
 }

@@ -32,8 +32,9 @@ extension Swarm {
     // Peers under this key are told apart from the one before; a search begins at a random place of its pieces.
     peers[i].pick.cursor = UInt32(random.below(max(1, (geometry.pieceCount + 63) / 64)))
 
-    if let reason = refusal(of: peer, profile, now: now) {
-      peers[i].phase = .closing
+    // It counts once it is accepted.
+    peers[i].phase = .closing
+    if let reason = refusal(of: profile, now: now) {
       effects.append(.disconnect(peer, reason))
       return
     }
@@ -42,6 +43,7 @@ extension Swarm {
     {
       disconnect(victim, .replaced, now: now)
     }
+    peers[i].phase = .connected
     connectedCount += 1
     preparePicker()
     sendOurPieces(to: peer, now: now)
@@ -146,7 +148,7 @@ extension Swarm {
 
   // MARK: Who is welcome
 
-  private func refusal(of key: PeerKey, _ profile: PeerProfile, now: Moment) -> DisconnectReason? {
+  private func refusal(of profile: PeerProfile, now: Moment) -> DisconnectReason? {
     if activity == .paused { return .paused }
     if profile.peerID == configuration.ownPeerID { return .selfConnection }
     if book.isBanned(SenderTable.Sender(endpoint: profile.endpoint, peerID: profile.peerID)) {

@@ -24,7 +24,7 @@ enum ImportTable {
     "Swarm": ["TorrentModel", "PeerWire"] + collections,
     "BlockPool": machine,
     "Hashing": ["CHash", "BlockPool"] + machine,
-    "Storage": ["TorrentModel", "BlockPool", "Hashing"] + machine + collections,
+    "Storage": ["TorrentModel", "BlockPool", "Hashing", "CDisk"] + machine + collections,
     "Reactor": ["CEvent", "BlockPool"] + machine + collections,
     "Engine": pure.union(["BlockPool", "Hashing", "Storage", "Reactor", "CCrypto", "Logging", "Foundation"]) + machine
       + collections,

@@ -50,7 +50,8 @@ struct spate_hash_kernel_info {
   bool agrees;          // the self-test at start found it equal to OpenSSL; false if it could not run
 };
 
-// The engine of this process: SPATE_HASH if it can be granted, else the automatic choice.
+// The engine of this process: SPATE_HASH if it can be granted, else "auto" ("openssl" where CHash was compiled without
+// optimization).
 const spate_hash_engine *spate_hash_engine_current(void);
 // "auto", "openssl", "shani", "avx2" or "avx512"; NULL if unknown or not usable here.
 const spate_hash_engine *spate_hash_engine_named(const char *name);
@@ -60,13 +61,19 @@ const char *spate_hash_engine_name(const spate_hash_engine *engine);
 // The kernel that the engine takes for a pass over `streams` waiting streams (1...SPATE_HASH_MAX_LANES).
 int spate_hash_engine_kernel(const spate_hash_engine *engine, enum spate_hash_algorithm algorithm, unsigned streams);
 
+// How SPATE_HASH was taken, and the first bytes of what it said ("" if not set).
 enum spate_hash_wish spate_hash_wish(void);
+const char *spate_hash_wished(void);
 
 int spate_hash_kernel_count(void);
 struct spate_hash_kernel_info spate_hash_kernel_at(int kernel);
 // The self-test that runs at start, run again. With `fault_lane` >= 0 one bit of that lane's result is flipped before
 // the comparison, which must then fail: this is how the test is tested.
 bool spate_hash_self_test(int kernel, int fault_lane);
+
+// A message's digest (20 or 32 bytes) by OpenSSL's EVP interface: what kernels are held against. False if OpenSSL's
+// configuration forbids the function.
+bool spate_hash_reference(enum spate_hash_algorithm algorithm, const uint8_t *data, size_t count, uint8_t *digest);
 
 // The initial hash value (FIPS 180-4, 5.3).
 void spate_hash_start(enum spate_hash_algorithm algorithm, uint32_t *state);

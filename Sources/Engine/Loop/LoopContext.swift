@@ -46,13 +46,14 @@ final class LoopContext {
     self.downloads = RateLimitTree(rate: shared.configuration.downloadLimit, now: now)
     self.uploads = RateLimitTree(rate: shared.configuration.uploadLimit, now: now)
     self.port = CompletionPort { $0.removeAll() }
-    let mailbox = Mailbox<DiskCompletion>(on: loop) { [unowned self] batch in self.completed(batch) }
+    let mailbox = Mailbox<DiskCompletion>(on: loop) { [weak self] batch in self?.completed(batch) }
     self.port = CompletionPort { completions in
       mailbox.push(contentsOf: completions)
       completions.removeAll(keepingCapacity: true)
     }
-    loop.onTurnEnd { [unowned self] in self.endTurn() }
-    loop.onBlocksReturned { [unowned self] blocks in
+    // The loop keeps its context alive, and drops these when it ends.
+    loop.onTurnEnd { self.endTurn() }
+    loop.onBlocksReturned { blocks in
       for block in blocks {
         let isOurs = self.cache.unpin(block)
         assert(isOurs, "a block that was sent is none of the cache's")

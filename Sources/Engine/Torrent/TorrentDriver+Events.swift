@@ -56,7 +56,8 @@ extension TorrentDriver {
     case .failed(let failure): storageFailed(failure)
     case .operationFailed(let failure): operationFailed(failure)
     case .closed, .deleted: storageClosed()
-    case .wantedChanged, .moved, .hashed, .blocksRead, .readFailed: break
+    case .wantedChanged: passedFence()
+    case .moved, .hashed, .blocksRead, .readFailed: break
     }
     context.touch(self)
   }

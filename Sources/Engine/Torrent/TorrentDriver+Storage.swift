@@ -1,3 +1,4 @@
+import Hashing
 import Metainfo
 import PeerWire
 import Storage
@@ -71,6 +72,7 @@ extension TorrentDriver {
 
   private func startSwarm(_ have: Bitfield) {
     var configuration = SwarmConfiguration(infoHash: infoHash, ownPeerID: context.shared.peerID)
+    configuration.sha1 = { Bytes20(SHA1.digest(of: $0).bytes) ?? Bytes20() }
     configuration.maximumConnectionsPerAddress = context.shared.configuration.maxPeersPerAddress
     if let slots = context.shared.configuration.uploadSlots { configuration.uploadSlots = .fixed(slots) }
     let seed = context.shared.configuration.randomSeed ?? UInt64.random(in: .min ... .max)
@@ -146,7 +148,10 @@ extension TorrentDriver {
       resume.isSaving = false
       context.shared.report(.warning(infoHash, failure.description))
       if closing != nil { closeStorage() }
-    case .setWanted, .move, .delete:
+    case .setWanted:
+      context.shared.report(.warning(infoHash, failure.description))
+      passedFence()
+    case .move, .delete:
       context.shared.report(.warning(infoHash, failure.description))
       if closing != nil { storageClosed() }
     default:
@@ -205,13 +210,23 @@ extension TorrentDriver {
       }
     }
     // A finished download is its files; a record would only have to be synced for.
-    if deletingFiles || isComplete || swarm == nil || storage.recordPath == nil {
+    if deletingFiles || isComplete || swarm == nil || failure != nil || storage.recordPath == nil {
+      closing?.phase = .saving
       closeStorage()
     } else {
-      resume.isDirty = true
-      resume.isSaving = false
-      saveRecord()
+      // A fence: pieces that are with the disk are written before the record says what the files look like.
+      context.jobs.append(DiskJob(storage, .setWanted(selection.wanted)))
     }
+    context.touch(self)
+  }
+
+  /// Everything posted before is done.
+  func passedFence() {
+    guard closing?.phase == .fencing else { return }
+    closing?.phase = .saving
+    resume.isDirty = true
+    resume.isSaving = false
+    saveRecord()
   }
 
   private func closeStorage() {
@@ -237,8 +252,8 @@ extension TorrentDriver {
 
 /// How far a torrent has come in leaving.
 struct ClosingState {
-  enum Phase { case saving, closing, closed }
-  var phase = Phase.saving
+  enum Phase { case fencing, saving, closing, closed }
+  var phase = Phase.fencing
   var deletesFiles: Bool
   var isAnnouncing = false
   var done: () -> Void

@@ -236,8 +236,8 @@ final class TorrentDriver {
     guard deadline < wakeAt else { return }
     if let wakeTimer { context.loop.cancel(wakeTimer) }
     wakeAt = deadline
-    wakeTimer = context.loop.schedule(atNanoseconds: UInt64(max(0, deadline.nanoseconds))) { [unowned self] in
-      self.wake()
+    wakeTimer = context.loop.schedule(atNanoseconds: UInt64(max(0, deadline.nanoseconds))) { [weak self] in
+      self?.wake()
     }
   }
 
