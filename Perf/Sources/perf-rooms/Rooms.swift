@@ -9,6 +9,7 @@ struct Rooms {
     let arguments = CommandLine.arguments.dropFirst()
     let stopwatch = Stopwatch(
       patience: arguments.contains("--quick") ? 0.02 : 0.2, only: arguments.filter { !$0.hasPrefix("--") })
+    benchmarkHashes(stopwatch)
     benchmarkBencode(stopwatch)
     benchmarkMessages(stopwatch)
     benchmarkBitfields(stopwatch)

@@ -7,7 +7,7 @@ struct StacksTests {
     let text = """
       spate
       \tffff8000 copy_to_iter+0x10
-      \t55550000 receive; all+0x4
+      \t    55550000 receive; all+0x4
       \t55550001 main
 
       spate

@@ -19,7 +19,7 @@ struct Stacks: Equatable {
         if !frames.isEmpty { add([command] + frames.reversed(), 1) }
         frames.removeAll()
       } else if line.first == " " || line.first == "\t" {
-        let words = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+        let words = line.drop { $0 == " " || $0 == "\t" }.split(separator: " ", maxSplits: 1)
         let symbol = words.count > 1 ? String(words[1]) : "[unknown]"
         frames.append(Self.clean(symbol))
       } else {
