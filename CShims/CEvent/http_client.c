@@ -57,7 +57,20 @@ static void note_failure(cev_http_request *request, cev_http_failure failure, in
   request->error_number = error_number;
 }
 
+static bool was_never_connected(struct bufferevent *bufferevent) {
+  struct sockaddr_in6 peer;
+  socklen_t length = sizeof peer;
+  return getpeername(bufferevent_getfd(bufferevent), (struct sockaddr *)&peer, &length) < 0 && errno == ENOTCONN;
+}
+
 static void note_tls_failure(cev_http_request *request, int error_number) {
+  // OpenSSL meets a refused connection as the end of a stream; the socket knows better. After a reset, which comes
+  // later than connecting, it has no peer either.
+  bool was_reset = error_number == ECONNRESET || error_number == EPIPE;
+  if (!was_reset && was_never_connected(request->bufferevent)) {
+    note_failure(request, CEV_HTTP_CONNECT_FAILED, error_number ? error_number : ECONNREFUSED);
+    return;
+  }
   SSL *session = bufferevent_openssl_get_ssl(request->bufferevent);
   long verification = session ? SSL_get_verify_result(session) : X509_V_OK;
   unsigned long code = 0, next;
@@ -74,8 +87,6 @@ static void note_tls_failure(cev_http_request *request, int error_number) {
     snprintf(
         request->failure_text, sizeof request->failure_text, "%s", ERR_reason_error_string(code));
     note_failure(request, CEV_HTTP_TLS_FAILED, 0);
-  } else if (error_number) {
-    note_failure(request, CEV_HTTP_CONNECT_FAILED, error_number);
   } else {
     snprintf(
         request->failure_text, sizeof request->failure_text,
@@ -94,7 +105,7 @@ static void on_connection_event(struct bufferevent *bufferevent, short what, voi
   } else if (what & BEV_EVENT_TIMEOUT) {
     note_failure(request, CEV_HTTP_TIMED_OUT, 0);
   } else if (request->secure) {
-    note_tls_failure(request, what & BEV_EVENT_EOF ? 0 : error);
+    note_tls_failure(request, error);
   } else {
     note_failure(request, CEV_HTTP_CONNECT_FAILED, error);
   }

@@ -10,15 +10,18 @@
 
 /// Bytes beyond headers and body that may wait unparsed.
 #define PARSE_SLACK (16 * 1024)
-/// How often connections are looked over while there are any, in milliseconds; more often while the server is full.
+/// How often connections are looked over for slow ones while there are any, in milliseconds.
 #define SWEEP_MILLISECONDS 1000
-#define FULL_SWEEP_MILLISECONDS 50
+/// How long accepting rests when descriptors or memory ran out.
+#define PAUSE_MILLISECONDS 100
 
-/// One accepted connection. evhttp tells nobody when it lets one go, so an own reference is kept on the bufferevent,
-/// and a sweep finds those whose callbacks evhttp has taken away.
+/// One accepted connection, from `on_connection` until evhttp frees it and calls `on_close`.
 struct client {
   cev_http_server *server;
+  struct evhttp_connection *connection;
   struct bufferevent *bufferevent;
+  size_t index;
+  int descriptor;
   /// When it is closed unless a complete request came before. `CEV_NO_DEADLINE` while a request is being answered.
   uint64_t deadline;
   bool too_much;
@@ -35,30 +38,30 @@ struct cev_http_server {
   uint64_t token;
   struct evhttp *http;
   struct event *sweep_event;
+  struct event *resume_event;
+  struct event *adopt_event;
   size_t max_waiting;
   size_t max_connections;
   uint64_t request_nanoseconds;
   struct client **clients;
   size_t client_count, client_capacity;
+  /// Clients evhttp has not told its connection of yet, see `on_adopt`.
+  struct client **fresh;
+  size_t fresh_count, fresh_capacity;
+  struct client **by_descriptor;
+  size_t descriptor_capacity;
   struct evconnlistener **listeners;
   size_t listener_count, listener_capacity;
   cev_http_exchange *exchanges;
   cev_http_server *next;
-  /// Listeners are off: the server is full, or accepting failed.
-  bool paused;
+  /// Listeners are off: the server is full, or accepting failed for want of descriptors.
+  bool full;
+  bool exhausted;
 };
 
-static void schedule_sweep(cev_http_server *server) {
-  struct timeval interval;
-  cev_milliseconds(server->paused ? FULL_SWEEP_MILLISECONDS : SWEEP_MILLISECONDS, &interval);
-  if (event_add(server->sweep_event, &interval) < 0) abort();
-}
-
-static void set_paused(cev_http_server *server, bool paused) {
-  if (server->paused == paused) return;
-  server->paused = paused;
+static void update_listeners(cev_http_server *server) {
   for (size_t index = 0; index < server->listener_count; index++) {
-    if (paused) {
+    if (server->full || server->exhausted) {
       evconnlistener_disable(server->listeners[index]);
     } else {
       evconnlistener_enable(server->listeners[index]);
@@ -66,16 +69,16 @@ static void set_paused(cev_http_server *server, bool paused) {
   }
 }
 
-/// Makes evhttp see the end of the stream, so that it cleans up in its own way.
-static void hang_up(struct client *client) {
-  evutil_socket_t descriptor = bufferevent_getfd(client->bufferevent);
-  if (descriptor >= 0) shutdown(descriptor, SHUT_RDWR);
+static void set_full(cev_http_server *server, bool full) {
+  if (server->full == full) return;
+  server->full = full;
+  update_listeners(server);
 }
 
-static bool was_let_go(const struct client *client) {
-  bufferevent_event_cb callback = NULL;
-  bufferevent_getcb(client->bufferevent, NULL, NULL, &callback, NULL);
-  return callback == NULL;
+/// Makes evhttp see the end of the stream, so that it cleans up in its own way.
+static void hang_up(struct client *client) {
+  client->deadline = CEV_NO_DEADLINE;
+  shutdown(bufferevent_getfd(client->bufferevent), SHUT_RDWR);
 }
 
 static void on_input(
@@ -88,38 +91,72 @@ static void on_input(
   hang_up(client);
 }
 
-static void sweep(cev_http_server *server) {
-  uint64_t now = cev_now();
-  size_t kept = 0;
-  for (size_t index = 0; index < server->client_count; index++) {
-    struct client *client = server->clients[index];
-    if (was_let_go(client)) {
-      evbuffer_remove_cb(bufferevent_get_input(client->bufferevent), on_input, client);
-      bufferevent_decref(client->bufferevent);
-      free(client);
-      continue;
+static void forget(struct client *client) {
+  cev_http_server *server = client->server;
+  struct client *last = server->clients[--server->client_count];
+  server->clients[client->index] = last;
+  last->index = client->index;
+  if (client->descriptor >= 0) server->by_descriptor[client->descriptor] = NULL;
+  evbuffer_remove_cb(bufferevent_get_input(client->bufferevent), on_input, client);
+  free(client);
+  if (server->client_count < server->max_connections) set_full(server, false);
+}
+
+static void on_close(struct evhttp_connection *connection, void *context) {
+  (void)connection;
+  forget(context);
+}
+
+/// evhttp offers no word of new connections, only of its need of a bufferevent for one. It makes itself the argument
+/// of that bufferevent's callbacks right after `on_connection`, and this runs before anything else can happen to it.
+static void on_adopt(evutil_socket_t descriptor, short what, void *context) {
+  (void)descriptor, (void)what;
+  cev_http_server *server = context;
+  for (size_t index = 0; index < server->fresh_count; index++) {
+    struct client *client = server->fresh[index];
+    struct bufferevent *bufferevent = client->bufferevent;
+    bufferevent_event_cb callback = NULL;
+    void *connection = NULL;
+    bufferevent_getcb(bufferevent, NULL, NULL, &callback, &connection);
+    client->descriptor = bufferevent_getfd(bufferevent);
+    if (callback && client->descriptor >= 0) {
+      client->connection = connection;
+      evhttp_connection_set_closecb(client->connection, on_close, client);
+      size_t former = server->descriptor_capacity;
+      cev_grow(
+          (void **)&server->by_descriptor, &server->descriptor_capacity, (size_t)client->descriptor + 1,
+          sizeof *server->by_descriptor);
+      for (size_t slot = former; slot < server->descriptor_capacity; slot++) server->by_descriptor[slot] = NULL;
+      server->by_descriptor[client->descriptor] = client;
+    } else {
+      // evhttp gave it up at once.
+      client->descriptor = -1;
+      forget(client);
     }
-    if (client->deadline <= now) {
-      client->deadline = CEV_NO_DEADLINE;
-      hang_up(client);
-    }
-    server->clients[kept++] = client;
+    bufferevent_decref(bufferevent);
   }
-  server->client_count = kept;
+  server->fresh_count = 0;
 }
 
 static void on_sweep(evutil_socket_t descriptor, short what, void *context) {
   (void)descriptor, (void)what;
   cev_http_server *server = context;
-  sweep(server);
-  if (server->client_count < server->max_connections) set_paused(server, false);
-  if (server->client_count > 0) schedule_sweep(server);
+  uint64_t now = cev_now();
+  for (size_t index = 0; index < server->client_count; index++) {
+    if (server->clients[index]->deadline <= now) hang_up(server->clients[index]);
+  }
+  if (server->client_count == 0) event_del(server->sweep_event);
+}
+
+static void on_resume(evutil_socket_t descriptor, short what, void *context) {
+  (void)descriptor, (void)what;
+  cev_http_server *server = context;
+  server->exhausted = false;
+  update_listeners(server);
 }
 
 static struct bufferevent *on_connection(struct event_base *base, void *context) {
   cev_http_server *server = context;
-  // Before the new one is listed: it has no callbacks yet and would look as if it had been let go.
-  if (server->client_count + 1 >= server->max_connections) sweep(server);
   struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
   struct client *client = calloc(1, sizeof *client);
   if (!bufferevent || !client) {
@@ -129,15 +166,27 @@ static struct bufferevent *on_connection(struct event_base *base, void *context)
     return NULL;
   }
   *client = (struct client){
-      .server = server, .bufferevent = bufferevent, .deadline = cev_now() + server->request_nanoseconds};
-  bufferevent_incref(bufferevent);
+      .server = server,
+      .bufferevent = bufferevent,
+      .index = server->client_count,
+      .descriptor = -1,
+      .deadline = cev_now() + server->request_nanoseconds,
+  };
   evbuffer_add_cb(bufferevent_get_input(bufferevent), on_input, client);
   cev_grow(
       (void **)&server->clients, &server->client_capacity, server->client_count + 1,
       sizeof *server->clients);
   server->clients[server->client_count++] = client;
-  if (server->client_count >= server->max_connections) set_paused(server, true);
-  if (server->paused || !event_pending(server->sweep_event, EV_TIMEOUT, NULL)) schedule_sweep(server);
+  cev_grow((void **)&server->fresh, &server->fresh_capacity, server->fresh_count + 1, sizeof *server->fresh);
+  server->fresh[server->fresh_count++] = client;
+  bufferevent_incref(bufferevent);
+  event_active(server->adopt_event, EV_TIMEOUT, 0);
+  if (!event_pending(server->sweep_event, EV_TIMEOUT, NULL)) {
+    struct timeval interval;
+    cev_milliseconds(SWEEP_MILLISECONDS, &interval);
+    event_add(server->sweep_event, &interval);
+  }
+  if (server->client_count >= server->max_connections) set_full(server, true);
   return bufferevent;
 }
 
@@ -148,20 +197,20 @@ static void on_accept_error(struct evconnlistener *listener, void *context) {
   while (server && server->http != context) server = server->next;
   if (!server) return;
   // No descriptors or no memory: the pending connection would wake the loop without end.
-  set_paused(server, true);
-  schedule_sweep(server);
+  server->exhausted = true;
+  update_listeners(server);
+  struct timeval interval;
+  cev_milliseconds(PAUSE_MILLISECONDS, &interval);
+  event_add(server->resume_event, &interval);
 }
 
 static void set_deadline(cev_http_server *server, struct evhttp_request *request, uint64_t deadline) {
   struct evhttp_connection *connection = evhttp_request_get_connection(request);
   if (!connection) return;
-  struct bufferevent *bufferevent = evhttp_connection_get_bufferevent(connection);
-  // From the end: a request usually comes on a connection accepted a moment ago.
-  for (size_t index = server->client_count; index > 0; index--) {
-    if (server->clients[index - 1]->bufferevent != bufferevent) continue;
-    server->clients[index - 1]->deadline = deadline;
-    return;
-  }
+  int descriptor = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+  if (descriptor < 0 || (size_t)descriptor >= server->descriptor_capacity) return;
+  struct client *client = server->by_descriptor[descriptor];
+  if (client && client->connection == connection) client->deadline = deadline;
 }
 
 static void on_request(struct evhttp_request *request, void *context) {
@@ -193,8 +242,10 @@ cev_http_server *cev_http_server_new(
   server->max_connections = options->max_connections;
   server->request_nanoseconds = options->request_milliseconds * 1000000;
   server->http = evhttp_new(loop->base);
-  server->sweep_event = evtimer_new(loop->base, on_sweep, server);
-  if (!server->http || !server->sweep_event) {
+  server->sweep_event = event_new(loop->base, -1, EV_PERSIST, on_sweep, server);
+  server->resume_event = evtimer_new(loop->base, on_resume, server);
+  server->adopt_event = event_new(loop->base, -1, 0, on_adopt, server);
+  if (!server->http || !server->sweep_event || !server->resume_event || !server->adopt_event) {
     cev_http_server_free(server);
     return NULL;
   }
@@ -246,6 +297,10 @@ int cev_http_server_listen(
 }
 
 void cev_http_server_free(cev_http_server *server) {
+  // Connections accepted a moment ago must be known before evhttp frees them.
+  if (server->fresh_count > 0) on_adopt(-1, 0, server);
+  // evhttp_free ends the listeners first.
+  server->listener_count = 0;
   cev_http_server **link = &server->loop->http_servers;
   while (*link && *link != server) link = &(*link)->next;
   if (*link) *link = server->next;
@@ -257,15 +312,17 @@ void cev_http_server_free(cev_http_server *server) {
     evhttp_request_free(exchange->request);
     free(exchange);
   }
-  sweep(server);
   if (server->sweep_event) event_free(server->sweep_event);
+  if (server->resume_event) event_free(server->resume_event);
+  if (server->adopt_event) event_free(server->adopt_event);
   free(server->clients);
+  free(server->fresh);
+  free(server->by_descriptor);
   free(server->listeners);
   free(server);
 }
 
-size_t cev_http_server_connection_count(cev_http_server *server) {
-  sweep(server);
+size_t cev_http_server_connection_count(const cev_http_server *server) {
   return server->client_count;
 }
 

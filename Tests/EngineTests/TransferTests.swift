@@ -94,7 +94,8 @@ import Testing
     try await Self.waitUntilDone(leech, leecher)
     for file in ["a.bin", "empty", "deep/er/b", "ünï cödé"] {
       #expect(
-        FileManager.default.contentsEqual(atPath: source + "/" + file, andPath: scratch.path + "/target/set/" + file))
+        FileManager.default.contentsEqual(
+          atPath: source + "/" + file, andPath: scratch.path + "/target/set/" + file))
     }
     let counts = await leecher.status()
     #expect(counts.poolHighWater <= memory / 16384)
@@ -149,7 +150,9 @@ import Testing
 
     let first = try await Self.session(resume: resume)
     let leech = try await first.add(metainfo, options)
-    for _ in 0..<400 where await leech.status().verifiedPieces < 20 { try await Task.sleep(for: .milliseconds(20)) }
+    for _ in 0..<400 where await leech.status().verifiedPieces < 20 {
+      try await Task.sleep(for: .milliseconds(20))
+    }
     await first.shutdown(within: 5)
     #expect(try FileManager.default.contentsOfDirectory(atPath: resume).count == 1)
 
@@ -157,7 +160,9 @@ import Testing
     options.isPaused = true
     let second = try await Self.session(resume: resume)
     let again = try await second.add(metainfo, options)
-    for _ in 0..<400 where await again.status().state != .paused { try await Task.sleep(for: .milliseconds(20)) }
+    for _ in 0..<400 where await again.status().state != .paused {
+      try await Task.sleep(for: .milliseconds(20))
+    }
     let kept = await again.status()
     #expect(kept.verifiedPieces >= 20 && kept.verifiedPieces < metainfo.info.geometry.pieceCount)
     #expect(kept.checkedBytes == 0, "nothing had to be hashed")
@@ -190,7 +195,8 @@ import Testing
     }
     for torrent in torrents { try await Self.waitUntilDone(torrent) }
     for i in 0..<5 {
-      #expect(FileManager.default.contentsEqual(atPath: source, andPath: scratch.path + "/target\(i)/file.bin"))
+      #expect(
+        FileManager.default.contentsEqual(atPath: source, andPath: scratch.path + "/target\(i)/file.bin"))
     }
     var shared: Int64 = 0
     for torrent in torrents { shared += await torrent.status().uploadedBytes }

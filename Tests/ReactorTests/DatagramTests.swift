@@ -26,10 +26,10 @@ final class DatagramRecorder: DatagramHandler {
 /// A datagram socket on loopback.
 func makeDatagramSocket(
   _ family: SocketAddress.Family = .v4, on actor: isolated LoopActor, _ handler: DatagramRecorder,
-  options: DatagramSocket.Options = .init()
+  at address: SocketAddress? = nil, options: DatagramSocket.Options = .init()
 ) throws -> DatagramSocket {
   var options = options
-  options.binding = LocalBinding(address: .loopback(family))
+  options.binding = LocalBinding(address: address ?? .loopback(family))
   return try DatagramSocket(family: family, port: 0, options: options, on: actor.loop, handler: handler)
 }
 
@@ -97,7 +97,7 @@ func makeDatagramSocket(
   func unreachablePortsAreReportedWhenWanted(_ family: SocketAddress.Family) async throws {
     try await withLoop { actor in
       let gone = DatagramRecorder()
-      let goneSocket = try makeDatagramSocket(family, on: actor, gone)
+      let goneSocket = try makeDatagramSocket(family, on: actor, gone, at: family == .v4 ? .unused : nil)
       let address = goneSocket.localAddress
       goneSocket.close()
       let other = DatagramRecorder()

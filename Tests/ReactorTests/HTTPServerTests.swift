@@ -15,6 +15,7 @@ import Testing
         || marker.map { String(decoding: events.received, as: UTF8.self).contains($0) } == true
     }
     connection.close()
+    if let failure = events.readError?.description ?? events.closed?.description { return failure }
     return String(decoding: events.received, as: UTF8.self)
   }
 

@@ -11,11 +11,12 @@ final class ScriptedServer {
 
   /// - Parameter script: gets each new connection once its request's headers are there.
   init(
-    _ family: SocketAddress.Family = .v4, on actor: isolated LoopActor, script: @escaping (Connection, String) -> Void
+    at address: SocketAddress = .loopback(.v4), on actor: isolated LoopActor,
+    script: @escaping (Connection, String) -> Void
   ) throws {
     var accepted: ((CInt, SocketAddress) -> Void)?
     listener = try Listener(
-      family: family, port: 0, binding: LocalBinding(address: .loopback(family)), on: actor.loop
+      family: address.family, port: 0, binding: LocalBinding(address: address), on: actor.loop
     ) { descriptor, peer in accepted?(descriptor, peer) }
     let loop = actor.loop
     accepted = { [weak self] descriptor, peer in

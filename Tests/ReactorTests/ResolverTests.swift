@@ -24,7 +24,8 @@ final class NameServer: DatagramHandler {
     message.replaceSubrange(6..<12, with: [0, 0, 0, 0, 0, 0])
     let record: [UInt8] = [0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60]
     switch (labels.joined(separator: "."), kind) {
-    case ("both.test", 1), ("v4.test", 1): message += record + [0, 4, 127, 0, 0, 1]
+    // No test listens on this address.
+    case ("both.test", 1), ("v4.test", 1): message += record + [0, 4, 127, 0, 0, 9]
     case ("both.test", 28): message += record + [0, 16] + [UInt8](repeating: 0, count: 15) + [1]
     case ("v4.test", 28): break
     default: message[3] = 0x83
@@ -108,9 +109,9 @@ func expect(
       let socket = try DatagramSocket(family: .v4, port: 0, options: options, on: actor.loop, handler: server)
       let resolver = makeResolver(asking: socket.localAddress, on: actor)
       try await expect(
-        "both.test", port: 9, with: resolver, on: actor, gives: .success(["127.0.0.1:9", "[::1]:9"]))
+        "both.test", port: 9, with: resolver, on: actor, gives: .success(["127.0.0.9:9", "[::1]:9"]))
       try await expect("both.test", family: .v6, with: resolver, on: actor, gives: .success(["[::1]:80"]))
-      try await expect("V4.test", with: resolver, on: actor, gives: .success(["127.0.0.1:80"]))
+      try await expect("V4.test", with: resolver, on: actor, gives: .success(["127.0.0.9:80"]))
       try await expect("unknown.test", with: resolver, on: actor, gives: .failure(.notFound))
       // An idle resolver leaves the loop asleep.
       let turns = actor.loop.statistics.turns

@@ -192,6 +192,11 @@ func makePair(
     left: left, right: try #require(accepted), leftEvents: leftEvents, rightEvents: rightEvents)
 }
 
+extension SocketAddress {
+  /// An address for listeners that go away, so that no test running beside takes over the port.
+  static let unused = SocketAddress(v4: 0x7f00_000b, port: 0)
+}
+
 /// Bytes that differ from place to place.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1

@@ -90,7 +90,7 @@ int cev_http_server_listen(
     uint16_t *_Nonnull port);
 /// Closes everything. Exchanges not answered yet are forgotten: their pointers are dead.
 void cev_http_server_free(cev_http_server *_Nonnull server);
-size_t cev_http_server_connection_count(cev_http_server *_Nonnull server);
+size_t cev_http_server_connection_count(const cev_http_server *_Nonnull server);
 
 /// "GET", "HEAD" or "POST".
 const char *_Nonnull cev_http_exchange_method(const cev_http_exchange *_Nonnull exchange);

@@ -93,6 +93,12 @@ public enum TrackerScraper {
     public var leechers: Int?
     /// How often the torrent was downloaded.
     public var downloaded: Int?
+
+    public init(seeds: Int? = nil, leechers: Int? = nil, downloaded: Int? = nil) {
+      self.seeds = seeds
+      self.leechers = leechers
+      self.downloaded = downloaded
+    }
   }
 
   /// One entry for each info-hash, in order; nil where the tracker does not know the torrent.

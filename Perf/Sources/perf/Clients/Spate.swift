@@ -1,0 +1,36 @@
+import Foundation
+
+/// Our own command line.
+struct Spate: Client {
+  let name = "spate"
+  let actions: Set<Job.Action> = [.download, .both, .seed, .hold, .check, .create, .torrents]
+
+  func version(_ home: Home) -> String? {
+    FileManager.default.isExecutableFile(atPath: home.spate)
+      ? Clients.firstLine([home.spate, "--version"]) : nil
+  }
+
+  func launch(_ job: Job, _ home: Home) throws(Failure) -> Launch {
+    var arguments = [home.spate]
+    let network = ["--listen-port", "\(Place.clientPort)", "--no-tracker", "--progress", "none"]
+    let peers = (0..<job.peers).flatMap { ["--peer", "\(Place.peer($0)):\(Place.peerPort)"] }
+    var completion = Launch.Completion.exit
+    switch job.action {
+    case .download: arguments += ["download", job.torrent, "-d", job.folder, "--json"] + network + peers
+    case .both:
+      arguments += ["download", job.torrent, "-d", job.folder, "--seed-time", "600"] + network + peers
+      completion = .silent
+    case .seed, .hold, .torrents:
+      arguments += ["seed"] + job.torrents + ["-d", job.folder] + network
+      completion = .silent
+    case .check: arguments += ["verify", job.torrent, "-d", job.folder, "--json"]
+    case .create:
+      let exponent = job.pieceLength.trailingZeroBitCount
+      arguments += ["create", job.data, "-o", job.folder + "/made.torrent", "-l", "\(exponent)", "--no-date"]
+    }
+    var environment = ["XDG_STATE_HOME": job.work, "XDG_CONFIG_HOME": job.work, "HOME": job.work]
+    if let counters = job.counters { environment["SPATE_COUNTERS"] = counters }
+    return Launch(
+      arguments: arguments, environment: environment, completion: completion, ending: .signal(SIGTERM))
+  }
+}

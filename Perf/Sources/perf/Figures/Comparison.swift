@@ -1,0 +1,66 @@
+/// Holds a report against a stored one: counts must not grow, ratios must not fall, by more than `tolerance`.
+/// Times alone are never compared, as they say as much about the machine's other work as about the program's.
+struct Comparison {
+  /// A count that grew or a ratio that fell.
+  struct Finding: Equatable, CustomStringConvertible {
+    let what: String
+    let before: Double
+    let now: Double
+
+    var description: String { "\(what): \(Table.figure(before)) before, \(Table.figure(now)) now" }
+  }
+
+  var tolerance = 0.1
+  /// Counts this small per block are start-up leftovers, not work per block.
+  var countSlack = 0.01
+  /// Whether ratios are looked at, which come of times.
+  var holdsRatios = true
+
+  func findings(_ now: Report, against before: Report) -> [Finding] {
+    var findings: [Finding] = []
+    for old in before.outcomes {
+      guard
+        let new = now.outcomes.first(where: {
+          $0.scenario == old.scenario && $0.client == old.client && $0.point == old.point
+        })
+      else { continue }
+      for (name, (earlier, later)) in pairs(old, new) where later > earlier * (1 + tolerance) + countSlack {
+        findings.append(Finding(what: "\(old.scenario) \(old.client): \(name)", before: earlier, now: later))
+      }
+    }
+    for old in before.ratios where holdsRatios {
+      guard
+        let new = now.ratios.first(where: {
+          $0.scenario == old.scenario && $0.client == old.client && $0.other == old.other
+            && $0.point == old.point
+            && $0.name == old.name
+        })
+      else { continue }
+      if new.value < old.value * (1 - tolerance) {
+        let what = "\(old.scenario): \(old.name) of \(old.client) against \(old.other)"
+        findings.append(Finding(what: what, before: old.value, now: new.value))
+      }
+    }
+    return findings
+  }
+
+  /// The counts both outcomes have.
+  private func pairs(_ old: Outcome, _ new: Outcome) -> [(String, (Double, Double))] {
+    var pairs: [(String, (Double, Double))] = []
+    func add(_ name: String, _ key: (Counts) -> Double?) {
+      guard let before = old.counts.flatMap(key), let now = new.counts.flatMap(key) else { return }
+      pairs.append((name, (before, now)))
+    }
+    add("system calls per block", \.syscalls)
+    add("allocations per block", \.mallocs)
+    add("share of payload copied", \.copiedShare)
+    add("share of payload copied, as reported", \.reportedCopiedShare)
+    for figure in old.figures where figure.kind == .count {
+      guard let now = new.figures.first(where: { $0.name == figure.name && $0.unit == figure.unit }) else {
+        continue
+      }
+      pairs.append((figure.name + ", " + figure.unit, (figure.value, now.value)))
+    }
+    return pairs
+  }
+}
