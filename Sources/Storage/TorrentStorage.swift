@@ -1,8 +1,11 @@
+import Hashing
 import Synchronization
 import TorrentModel
 
 /// One torrent as Storage sees it: where its files are, how they divide into pieces, what the pieces hash to, and where
-/// its completions go. Everything but identity is immutable or changes only inside a job that runs alone.
+/// its completions go.
+///
+/// The facts are immutable. What changes is small and guarded: where files are placed changes only in jobs that run alone.
 public final class TorrentStorage: Sendable {
   public let infoHash: InfoHash
   public let layout: FileLayout
@@ -15,6 +18,32 @@ public final class TorrentStorage: Sendable {
   public let recordPath: String?
   let port: CompletionPort
   let pieceHashes: ArraySlice<UInt8>
+  /// Tells torrents apart within the process, one info-hash in two sessions included.
+  let id: UInt32
+
+  private static let lastID = Atomic<UInt32>(0)
+
+  private let currentMap: Mutex<FileMap>
+  private let books: Mutex<Books>
+  let gate: Mutex<Gate>
+  /// Blocks are not taken: not opened yet, closed, or failed.
+  let isStopped = Atomic<Bool>(true)
+  /// How many `check` and `hash` jobs were posted and were started, and up to which of them all are cancelled.
+  let longJobs = Atomic<Int>(0)
+  let startedLongJobs = Atomic<Int>(0)
+  let cancelledLongJobs = Atomic<Int>(0)
+
+  private struct Books {
+    /// Bytes that each file must have by now, the part file last; -1 for a file that is not there.
+    var sizes: [Int64]
+    /// What each file looked like when its contents were last known, the part file last. For a file in `dirty` the time
+    /// is that of our last write to it.
+    var stamps: [FileStamp]
+    /// Files written to since the last sync.
+    var dirty: FileSet
+    /// Files not written to, but with contents that nobody may have synced: an earlier process left them.
+    var unsynced: FileSet
+  }
 
   /// - Parameters:
   ///   - root: the folder that file paths are below. It may be, or lie behind, a symbolic link.
@@ -38,8 +67,160 @@ public final class TorrentStorage: Sendable {
     self.recordPath = recordPath
     self.port = port
     self.pieceHashes = pieceHashes
+    self.id = TorrentStorage.lastID.add(1, ordering: .relaxed).newValue
+    let wanted = wanted ?? [Bool](repeating: true, count: files.count)
+    self.currentMap = Mutex(FileMap(root: root, wanted: wanted, files: files))
+    self.books = Mutex(
+      Books(
+        sizes: [Int64](repeating: -1, count: files.count + 1),
+        stamps: [FileStamp](repeating: .missing, count: files.count + 1),
+        dirty: FileSet(capacity: files.count + 1), unsynced: FileSet(capacity: files.count + 1)))
+    self.gate = Mutex(Gate())
   }
 
+  /// The folder that the files are below at the moment.
+  public var root: String { map.root }
+
   /// Stops a running or waiting `check` or `hash` soon. Any thread may call it.
-  public func cancelLongJob() {}
+  public func cancelLongJob() {
+    cancelledLongJobs.max(longJobs.load(ordering: .relaxed), ordering: .relaxed)
+  }
+
+  func isCancelled(longJob number: Int) -> Bool { cancelledLongJobs.load(ordering: .relaxed) >= number }
+}
+
+extension TorrentStorage {
+  var map: FileMap { currentMap.withLock { $0 } }
+
+  /// Only in a job that runs alone.
+  func setMap(_ map: FileMap) { currentMap.withLock { $0 = map } }
+
+  /// Below the root. The part file has the number behind the last file.
+  func path(ofFile number: Int) -> String {
+    number < files.count ? files[number].path : PartFile.name(of: infoHash)
+  }
+
+  /// Bytes that the file must have by now; -1 when it is not there.
+  func knownSize(ofFile number: Int) -> Int64 { books.withLock { $0.sizes[number] } }
+
+  func setKnownSize(_ size: Int64, ofFile number: Int) {
+    books.withLock { $0.sizes[number] = max($0.sizes[number], size) }
+  }
+
+  /// A write to a file succeeded, up to `end`.
+  func noteWrite(toFile number: Int, end: Int64) {
+    let now = realTimeNow()
+    books.withLock { books in
+      books.sizes[number] = max(books.sizes[number], end)
+      books.dirty[number] = true
+      books.stamps[number].modified = now
+    }
+  }
+
+  /// The file's contents are in doubt: nothing is trusted of it when the torrent is opened again.
+  func distrust(file number: Int) {
+    books.withLock { books in
+      books.dirty[number] = true
+      books.stamps[number].modified = .min
+    }
+  }
+
+  /// A look at all files: `stamps` is what they are like now. Files we wrote to since the last sync stay marked.
+  func noteSurvey(_ stamps: [FileStamp], forgettingWrites: Bool) {
+    books.withLock { books in
+      for number in stamps.indices {
+        let stamp = stamps[number]
+        let length = number < files.count ? layout.length(of: number) : .max
+        books.sizes[number] = min(stamp.size, length)
+        if forgettingWrites, books.dirty[number] {
+          books.dirty[number] = false
+          books.unsynced[number] = true
+        }
+        if !books.dirty[number] { books.stamps[number] = stamp }
+      }
+    }
+  }
+
+  /// A file was made, moved or removed in a job that runs alone. It is to be synced if it is there.
+  func noteChange(ofFile number: Int, size: Int64) {
+    let now = size < 0 ? 0 : realTimeNow()
+    books.withLock { books in
+      books.sizes[number] = size
+      books.dirty[number] = size >= 0
+      books.stamps[number] = FileStamp(size: size, modified: now)
+    }
+  }
+
+  /// Pieces of these files were found to be right by reading them.
+  func noteRead(_ files: FileSet) { books.withLock { $0.unsynced.formUnion(files) } }
+
+  /// Whether a file is what this process left: nothing but our own writes changed it since its contents were known.
+  func isAsLeft(file number: Int, _ now: FileStamp) -> Bool {
+    books.withLock { books in
+      let then = books.stamps[number]
+      if books.dirty[number] { return now.size >= books.sizes[number] && now.modified <= then.modified }
+      return now == then
+    }
+  }
+
+  /// Files that a sync has to cover.
+  struct Unsynced {
+    /// Written to: they look different since.
+    var written: FileSet
+    var others: FileSet
+  }
+
+  /// Takes the list of files that a sync has to cover.
+  func takeUnsynced() -> Unsynced {
+    books.withLock { books in
+      let taken = Unsynced(written: books.dirty, others: books.unsynced)
+      books.dirty.removeAll()
+      books.unsynced.removeAll()
+      return taken
+    }
+  }
+
+  /// A sync failed: its files are to be synced still.
+  func putBack(_ unsynced: Unsynced) {
+    books.withLock { books in
+      books.dirty.formUnion(unsynced.written)
+      books.unsynced.formUnion(unsynced.others)
+    }
+  }
+
+  /// After a sync: what the files look like that were written to. Returns what all files looked like when their contents
+  /// were last known.
+  func noteSync(_ written: [(file: Int, stamp: FileStamp)]) -> [FileStamp] {
+    books.withLock { books in
+      var stamps = books.stamps
+      for (file, stamp) in written {
+        stamps[file] = stamp
+        if !books.dirty[file] { books.stamps[file] = stamp }
+      }
+      return stamps
+    }
+  }
+
+  /// Whether `digest` is the SHA-1 that a piece must have.
+  func isRight(_ digest: SHA1Digest, for piece: PieceIndex) -> Bool {
+    let start = pieceHashes.startIndex + piece.offset * SHA1Digest.byteCount
+    let expected = pieceHashes[start..<start + SHA1Digest.byteCount]
+    return digest == SHA1Digest(expected.span)
+  }
+
+  /// The piece that holds a byte of the contents.
+  func piece(at offset: Int64) -> PieceIndex { PieceIndex(Int(offset / Int64(geometry.pieceLength))) }
+
+  /// Cuts a run inside one file at the bounds of pieces: for each the bytes from the piece's start, and the length.
+  func piecewise(_ span: FileSpan) -> [(piece: PieceIndex, begin: Int64, length: Int64)] {
+    let start = layout.start(of: span.file) + span.offset
+    let end = start + span.length
+    return geometry.pieces(from: start, length: span.length).map { index in
+      let piece = PieceIndex(index)
+      let pieceStart = geometry.start(of: piece)
+      let from = max(start, pieceStart)
+      let to = min(end, pieceStart + Int64(geometry.length(of: piece)))
+      return (piece, from - pieceStart, to - from)
+    }
+  }
 }

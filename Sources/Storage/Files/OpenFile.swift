@@ -1,0 +1,69 @@
+import BlockPool
+import Synchronization
+
+/// A descriptor, closed when the last user lets go of it: the cache may forget a file while a worker writes to it.
+final class OpenFile: Sendable {
+  let descriptor: CInt
+  let isWritable: Bool
+  /// What the descriptor was opened as.
+  let device: UInt64
+  let inode: UInt64
+  private let fileSystem: any FileSystem
+  /// Bytes when it was opened.
+  let size: Int64
+  /// When the name was last compared with the descriptor.
+  private let lookedAt: Atomic<Int64>
+  private let reservation: Mutex<Reservation>
+
+  private struct Reservation {
+    var isOn: Bool
+    /// One bit for each chunk that space was taken for.
+    var chunks: [UInt64] = []
+  }
+
+  init(descriptor: CInt, status: FileStatus, isWritable: Bool, reservesAhead: Bool, fileSystem: any FileSystem) {
+    self.descriptor = descriptor
+    self.isWritable = isWritable
+    self.device = status.device
+    self.inode = status.inode
+    self.fileSystem = fileSystem
+    self.size = status.size
+    self.lookedAt = Atomic(monotonicNow())
+    self.reservation = Mutex(Reservation(isOn: reservesAhead))
+  }
+
+  deinit { fileSystem.close(descriptor) }
+
+  /// Whether it is time to look whether somebody removed or cut the file; true at most once a second.
+  func isLookDue(now: Int64) -> Bool {
+    let last = lookedAt.load(ordering: .relaxed)
+    return now - last > 1_000_000_000
+      && lookedAt.compareExchange(expected: last, desired: now, ordering: .relaxed).exchanged
+  }
+
+  /// Bytes of a chunk of space taken ahead.
+  static let chunkLength: Int64 = 16 << 20
+
+  /// Takes space for the chunks that a write touches, as far as that was not done and the file system can. A failure is
+  /// not one: the write itself will tell when the disk is full.
+  func reserve(offset: Int64, length: Int64, fileLength: Int64) {
+    reservation.withLock { reservation in
+      guard reservation.isOn, length > 0 else { return }
+      let first = Int(offset / OpenFile.chunkLength)
+      let last = Int((offset + length - 1) / OpenFile.chunkLength)
+      while reservation.chunks.count <= last >> 6 { reservation.chunks.append(0) }
+      for chunk in first...last where reservation.chunks[chunk >> 6] & 1 << UInt64(chunk & 63) == 0 {
+        let start = Int64(chunk) * OpenFile.chunkLength
+        let end = min(start + OpenFile.chunkLength, fileLength)
+        reservation.chunks[chunk >> 6] |= 1 << UInt64(chunk & 63)
+        guard end > start else { continue }
+        do {
+          try fileSystem.reserve(descriptor, offset: start, length: end - start, growing: false)
+        } catch {
+          reservation.isOn = false
+          return
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import BlockPool
+import Hashing
+import TorrentModel
+
+enum PieceJob: Sendable {
+  case block(TorrentStorage, PieceIndex, Int, BlockID)
+  case abandon(TorrentStorage, PieceIndex)
+  case notice(TorrentStorage, Gate.WorkerNotice)
+  /// The pool ran dry.
+  case relieve
+}
+
+/// Puts pieces together, hashes and writes them: the thread that owns them.
+///
+/// A turn takes all that is queued, sorts blocks into their pieces, and then decides whether to hash and write. Complete
+/// pieces wait a moment for company: sixteen are hashed in the time of four, and neighbours are written with one call.
+/// Of a piece too long to wait for, in-order segments are hashed and written as they are complete.
+final class PieceWorker {
+  let core: DiskCore
+  let number: Int
+  let lanes: SHA1Lanes
+  var io: ContentIO
+  var table = AssemblyTable()
+  /// Blocks of the pool for reading back what was written early.
+  let scratch: [BlockID]
+  var completions = CompletionBuffer()
+  /// Blocks in memory over all pieces.
+  var held = 0
+  /// Pieces to hash and write, and the blocks of them that are in memory.
+  var ready: [Int] = []
+  var readyBlocks = 0
+  /// Pieces whose hash was wrong the last time, by torrent.
+  var failedBefore: [UInt32: Set<PieceIndex>] = [:]
+  var pending = WriteRun()
+  var streamSlots: [StreamID: Int] = [:]
+
+  private let queue: WorkQueue<PieceJob>
+  private var jobs: [PieceJob] = []
+  private var tally = JobTally()
+  /// When the ready pieces are to be hashed at the latest.
+  private var due: Int64 = 0
+  /// When pieces were last hashed.
+  var lastBatch: Int64 = 0
+  private var isAskedToRelieve = false
+
+  var pool: BlockPool { core.pool }
+  var tuning: DiskTuning { core.tuning }
+
+  init(core: DiskCore, number: Int, scratch: [BlockID]) {
+    self.core = core
+    self.number = number
+    self.scratch = scratch
+    self.lanes = SHA1Lanes(pool: core.pool)
+    self.io = ContentIO(pool: core.pool, cache: core.cache)
+    self.queue = core.pieceQueues[number]
+  }
+
+  func run() {
+    while true {
+      switch queue.take(into: &jobs, timeout: timeout()) {
+      case .closed: return forgetAll()
+      case .timeout: break
+      case .jobs: take()
+      }
+      if shouldRunBatch() { runBatch() }
+      relieveIfNeeded(isAskedToRelieve)
+      isAskedToRelieve = false
+      // Completions first: whoever is told that a fence was passed has then heard of all before it.
+      completions.deliver()
+      tally.report(to: core)
+    }
+  }
+
+  private func timeout() -> Int64? {
+    if !ready.isEmpty { return due - monotonicNow() }
+    return held > 0 ? tuning.lookTime : nil
+  }
+
+  private func take() {
+    for job in jobs {
+      switch job {
+      case .block(let storage, let piece, let block, let id):
+        take(storage, piece, block, id)
+        tally.add(storage)
+      case .abandon(let storage, let piece):
+        if let slot = table.find(storage, piece) { drop(slot) }
+        tally.add(storage)
+      case .notice(let storage, .flush):
+        flush(storage)
+        tally.add(storage)
+      case .notice(let storage, .forget):
+        forget(storage)
+        tally.add(storage)
+      case .relieve: isAskedToRelieve = true
+      }
+    }
+    jobs.removeAll(keepingCapacity: true)
+  }
+
+  private func take(_ storage: TorrentStorage, _ piece: PieceIndex, _ block: Int, _ id: BlockID) {
+    guard !storage.isStopped.load(ordering: .acquiring), block >= 0,
+      block < storage.geometry.blockCount(of: piece)
+    else {
+      pool.release(id)
+      completions.append(storage, .blockDropped(piece, block: block))
+      return
+    }
+    let slot = table.findOrBegin(storage, piece)
+    guard table[slot].insert(block, id) else { return pool.release(id) }
+    held += 1
+    if table[slot].isReady {
+      readyBlocks += 1
+    } else if table[slot].isComplete || isSegmentComplete(slot) {
+      makeReady(slot)
+    }
+  }
+
+  /// Whether enough of a long piece is there to be worth hashing and writing.
+  private func isSegmentComplete(_ slot: Int) -> Bool {
+    table[slot].places.count > 2 * tuning.segmentBlocks
+      && table[slot].frontier - table[slot].hashed >= tuning.segmentBlocks
+  }
+
+  func makeReady(_ slot: Int) {
+    guard !table[slot].isReady else { return }
+    table[slot].isReady = true
+    if ready.isEmpty {
+      let now = monotonicNow()
+      // A piece that comes alone, long after the one before, gains nothing by waiting.
+      due = now - lastBatch > tuning.holdTime ? now : now + tuning.holdTime
+    }
+    ready.append(slot)
+    readyBlocks += table[slot].held
+  }
+
+  private func shouldRunBatch() -> Bool {
+    guard !ready.isEmpty else { return false }
+    return readyBlocks >= tuning.batchBlocks || monotonicNow() >= due
+  }
+
+  // MARK: Letting go
+
+  /// Gives back what is held of a piece and forgets it.
+  func drop(_ slot: Int) {
+    if table[slot].isReady {
+      ready.removeAll { $0 == slot }
+      readyBlocks -= table[slot].held
+    }
+    release(slot)
+    table.remove(slot)
+  }
+
+  private func release(_ slot: Int) {
+    if let stream = table[slot].stream { lanes.cancel(stream) }
+    table[slot].stream = nil
+    guard table[slot].held > 0 else { return }
+    held -= table[slot].held
+    pool.release(table[slot].places.lazy.filter(Assembly.isHeld).map { BlockID(rawValue: $0) })
+    table[slot].held = 0
+  }
+
+  /// Drops all pieces of a torrent and says which.
+  func forget(_ storage: TorrentStorage) {
+    failedBefore[storage.id] = nil
+    var slots: [Int] = []
+    table.forEach { slot in
+      if table[slot].storage === storage { slots.append(slot) }
+    }
+    for slot in slots {
+      completions.append(storage, .pieceDropped(table[slot].piece))
+      drop(slot)
+    }
+  }
+
+  private func forgetAll() {
+    var slots: [Int] = []
+    table.forEach { slots.append($0) }
+    for slot in slots { drop(slot) }
+  }
+
+  /// The torrent cannot go on.
+  func stop(_ storage: TorrentStorage, _ failure: StorageFailure) {
+    core.stop(storage, failure, worker: number, into: &completions)
+    forget(storage)
+  }
+}
