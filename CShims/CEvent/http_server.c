@@ -29,6 +29,8 @@ struct client {
 
 struct cev_http_exchange {
   cev_http_server *server;
+  /// evhttp's, until the answer: null when evhttp freed it with its connection, and ours to free (by answering) when
+  /// its connection went without it.
   struct evhttp_request *request;
   cev_http_exchange *previous, *next;
 };
@@ -103,8 +105,13 @@ static void forget(struct client *client) {
 }
 
 static void on_close(struct evhttp_connection *connection, void *context) {
-  (void)connection;
-  forget(context);
+  struct client *client = context;
+  for (cev_http_exchange *exchange = client->server->exchanges; exchange; exchange = exchange->next) {
+    if (exchange->request && evhttp_request_get_connection(exchange->request) == connection) {
+      exchange->request = NULL;
+    }
+  }
+  forget(client);
 }
 
 /// evhttp offers no word of new connections, only of its need of a bufferevent for one. It makes itself the argument
@@ -220,8 +227,6 @@ static void on_request(struct evhttp_request *request, void *context) {
     evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
     return;
   }
-  // Owned, so that it survives its connection; answering frees it.
-  evhttp_request_own(request);
   exchange->server = server;
   exchange->request = request;
   exchange->next = server->exchanges;
@@ -305,11 +310,10 @@ void cev_http_server_free(cev_http_server *server) {
   while (*link && *link != server) link = &(*link)->next;
   if (*link) *link = server->next;
   if (server->http) evhttp_free(server->http);
-  // evhttp_free closed their connections but left them alive, being ours.
   while (server->exchanges) {
     cev_http_exchange *exchange = server->exchanges;
     server->exchanges = exchange->next;
-    evhttp_request_free(exchange->request);
+    if (exchange->request) evhttp_request_free(exchange->request);
     free(exchange);
   }
   if (server->sweep_event) event_free(server->sweep_event);
@@ -327,6 +331,7 @@ size_t cev_http_server_connection_count(const cev_http_server *server) {
 }
 
 const char *cev_http_exchange_method(const cev_http_exchange *exchange) {
+  if (!exchange->request) return "GET";
   switch (evhttp_request_get_command(exchange->request)) {
   case EVHTTP_REQ_HEAD: return "HEAD";
   case EVHTTP_REQ_POST: return "POST";
@@ -335,12 +340,13 @@ const char *cev_http_exchange_method(const cev_http_exchange *exchange) {
 }
 
 const char *cev_http_exchange_target(const cev_http_exchange *exchange) {
-  const char *target = evhttp_request_get_uri(exchange->request);
+  const char *target = exchange->request ? evhttp_request_get_uri(exchange->request) : NULL;
   return target ? target : "";
 }
 
 cev_address cev_http_exchange_peer(const cev_http_exchange *exchange) {
   cev_address address = {0};
+  if (!exchange->request) return address;
   struct evhttp_connection *connection = evhttp_request_get_connection(exchange->request);
   const struct sockaddr *peer = connection ? evhttp_connection_get_addr(connection) : NULL;
   if (peer) cev_from_sockaddr(peer, &address);
@@ -348,14 +354,17 @@ cev_address cev_http_exchange_peer(const cev_http_exchange *exchange) {
 }
 
 const char *cev_http_exchange_header(const cev_http_exchange *exchange, const char *name) {
+  if (!exchange->request) return NULL;
   return evhttp_find_header(evhttp_request_get_input_headers(exchange->request), name);
 }
 
 size_t cev_http_exchange_body_length(const cev_http_exchange *exchange) {
+  if (!exchange->request) return 0;
   return evbuffer_get_length(evhttp_request_get_input_buffer(exchange->request));
 }
 
 size_t cev_http_exchange_copy_body(const cev_http_exchange *exchange, void *bytes, size_t count) {
+  if (!exchange->request) return 0;
   ev_ssize_t copied =
       evbuffer_copyout(evhttp_request_get_input_buffer(exchange->request), bytes, count);
   return copied < 0 ? 0 : (size_t)copied;
@@ -363,6 +372,7 @@ size_t cev_http_exchange_copy_body(const cev_http_exchange *exchange, void *byte
 
 bool cev_http_exchange_add_header(
     cev_http_exchange *exchange, const char *name, const char *value) {
+  if (!exchange->request) return false;
   return evhttp_add_header(evhttp_request_get_output_headers(exchange->request), name, value) == 0;
 }
 
@@ -378,6 +388,7 @@ void cev_http_exchange_reply(
     server->exchanges = exchange->next;
   }
   free(exchange);
+  if (!request) return;
   set_deadline(server, request, cev_now() + server->request_nanoseconds);
   // evhttp sends what it is given after the headers, also to HEAD.
   if (body_length > 0 && evhttp_request_get_command(request) != EVHTTP_REQ_HEAD) {

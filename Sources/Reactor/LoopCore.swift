@@ -143,7 +143,11 @@ final class LoopCore {
   func shutDown() {
     timers.removeAll()
     turnEndHandlers = []
-    for slot in slots { slot.source?.loopStopped() }
+    // Sources refer to the loop, so the loop must let go of them.
+    let open = slots
+    slots = []
+    freeSlots = []
+    for slot in open { slot.source?.loopStopped() }
     // Freed bufferevents and cancelled resolutions end in libevent's own callbacks.
     for _ in 0..<3 {
       _ = unsafe cev_loop_turn(raw, 0)

@@ -190,13 +190,9 @@ import Testing
 
   @Test func refusedConnectionsSaySo() async throws {
     try await withLoop { actor in
-      let listener = try Listener(
-        family: .v4, port: 0, binding: LocalBinding(address: .unused), on: actor.loop
-      ) { descriptor, _ in close(descriptor) }
-      let address = listener.localAddress
-      listener.close()
+      let unused = try UnusedPort()
       let events = Recorder()
-      let connection = try Connection(connectingTo: address, on: actor.loop, handler: events)
+      let connection = try Connection(connectingTo: unused.address, on: actor.loop, handler: events)
       connection.write(copying: [1, 2, 3])
       try await events.signal.wait("refusal", isolation: actor) { events.closed != nil }
       #expect(events.closed == .connectFailed(SystemError(code: ECONNREFUSED)))

@@ -26,10 +26,10 @@ final class DatagramRecorder: DatagramHandler {
 /// A datagram socket on loopback.
 func makeDatagramSocket(
   _ family: SocketAddress.Family = .v4, on actor: isolated LoopActor, _ handler: DatagramRecorder,
-  at address: SocketAddress? = nil, options: DatagramSocket.Options = .init()
+  options: DatagramSocket.Options = .init()
 ) throws -> DatagramSocket {
   var options = options
-  options.binding = LocalBinding(address: address ?? .loopback(family))
+  options.binding = LocalBinding(address: .loopback(family))
   return try DatagramSocket(family: family, port: 0, options: options, on: actor.loop, handler: handler)
 }
 
@@ -96,10 +96,8 @@ func makeDatagramSocket(
   @Test(arguments: [SocketAddress.Family.v4, .v6])
   func unreachablePortsAreReportedWhenWanted(_ family: SocketAddress.Family) async throws {
     try await withLoop { actor in
-      let gone = DatagramRecorder()
-      let goneSocket = try makeDatagramSocket(family, on: actor, gone, at: family == .v4 ? .unused : nil)
-      let address = goneSocket.localAddress
-      goneSocket.close()
+      let unused = try UnusedPort(family, isDatagram: true)
+      let address = unused.address
       let other = DatagramRecorder()
       let otherSocket = try makeDatagramSocket(family, on: actor, other)
       var options = DatagramSocket.Options()

@@ -242,12 +242,10 @@ import Testing
 
   @Test func failuresSayWhatHappened() async throws {
     try await withLoop { actor in
-      let gone = try ScriptedServer(at: .unused, on: actor) { _, _ in }
-      let url = gone.url
-      let address = gone.listener.localAddress
-      gone.close()
+      let unused = try UnusedPort()
+      let address = unused.address
       let client = ClientForTests(on: actor)
-      let refused = try await client.get(url, on: actor)
+      let refused = try await client.get("http://\(address)/", on: actor)
       #expect(refused.error == .connectFailed(address, SystemError(code: ECONNREFUSED)))
       #expect(refused.error?.description == "cannot connect to \(address): Connection refused")
       let unknown = try await client.get("http://tracker.example/announce", on: actor)

@@ -152,7 +152,7 @@ import Testing
       #expect(String(decoding: events.received, as: UTF8.self).hasSuffix("done"))
       for connection in idle { connection.close() }
       waiting.close()
-      await pause(milliseconds: 50, on: actor)
+      for _ in 0..<500 where server.connectionCount > 0 { await pause(milliseconds: 10, on: actor) }
       #expect(server.connectionCount == 0)
       server.close()
     }

@@ -89,6 +89,7 @@ import Testing
 
   @Test func closedThingsLeaveNoDescriptors() async {
     await #expect(processExitsWith: .success) {
+      try await Task.sleep(for: .milliseconds(50))
       // Once, so that what is opened for good (random numbers, the test harness) is open.
       try await exerciseEverything()
       let before = openDescriptors()

@@ -92,10 +92,10 @@ func expect(
         var options = Resolver.Options()
         options.resolvConf = path
         options.hosts = "/nonexistent/hosts"
+        // Shorter than any time-out of evdns, which would show as that.
+        options.timeoutNanoseconds = 1_000_000_000
         let resolver = Resolver(on: actor.loop, options: options)
-        let start = actor.loop.nowNanoseconds
         try await expect("tracker.example", with: resolver, on: actor, gives: .failure(.noNameserver))
-        #expect(actor.loop.nowNanoseconds - start < 1_500_000_000, "waited for a time-out")
         resolver.close()
       }
     }

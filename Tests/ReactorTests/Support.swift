@@ -192,11 +192,6 @@ func makePair(
     left: left, right: try #require(accepted), leftEvents: leftEvents, rightEvents: rightEvents)
 }
 
-extension SocketAddress {
-  /// An address for listeners that go away, so that no test running beside takes over the port.
-  static let unused = SocketAddress(v4: 0x7f00_000b, port: 0)
-}
-
 /// Bytes that differ from place to place.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
@@ -230,53 +225,76 @@ func concurrently(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) async
   }
 }
 
+/// A port of 127.0.0.1 (or ::1) that belongs to somebody, so that no other test gets it, and where nobody listens.
+///
+/// A listener that was closed would not do: a process being started beside holds a copy of its socket for a moment.
+final class UnusedPort {
+  let address: SocketAddress
+  private let descriptor: CInt
+
+  /// For UDP when `isDatagram`: then the port takes datagrams from one peer only, which does not exist.
+  init(_ family: SocketAddress.Family = .v4, isDatagram: Bool = false) throws {
+    let type = isDatagram ? SOCK_DGRAM : SOCK_STREAM
+    descriptor = socket(family == .v4 ? AF_INET : AF_INET6, CInt(type.rawValue), 0)
+    address = try RawSocket.bindToLoopback(descriptor, family)
+    if isDatagram, try RawSocket.connect(descriptor, to: address.with(port: 1)) != 0 { throw SystemError(code: errno) }
+  }
+
+  deinit { close(descriptor) }
+}
+
 /// A listening socket whose queue is full, so that connecting to it gets no answer.
 final class FullListener {
   let address: SocketAddress
   private var descriptors: [CInt] = []
 
   init() throws {
-    let listener = try RawSocket.listener(backlog: 0)
-    descriptors.append(listener.descriptor)
-    address = listener.address
-    for _ in 0..<4 { descriptors.append(try RawSocket.startConnecting(to: address)) }
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    descriptors.append(listener)
+    address = try RawSocket.bindToLoopback(listener, .v4)
+    guard listen(listener, 0) == 0 else { throw SystemError(code: errno) }
+    for _ in 0..<4 {
+      let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+      descriptors.append(descriptor)
+      _ = try RawSocket.connect(descriptor, to: address)
+    }
   }
 
   deinit { for descriptor in descriptors { close(descriptor) } }
 }
 
-/// Blocking sockets, for the other side of a test.
+/// System calls for the other side of a test.
 enum RawSocket {
-  static func listener(backlog: CInt = 16) throws -> (descriptor: CInt, address: SocketAddress) {
-    let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let isListening = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-        unsafe bind(descriptor, pointer, length) == 0 && listen(descriptor, backlog) == 0
-          && getsockname(descriptor, pointer, &length) == 0
-      }
+  /// Binds to any port and gives back the address.
+  static func bindToLoopback(_ descriptor: CInt, _ family: SocketAddress.Family) throws -> SocketAddress {
+    try withStorage(of: .loopback(family)) { pointer, length in
+      var length = length
+      let isBound = unsafe bind(descriptor, pointer, length) == 0 && getsockname(descriptor, pointer, &length) == 0
+      guard isBound else { throw SystemError(code: errno) }
+      // The port is at the same place in both kinds of address.
+      let port = unsafe UnsafeMutableRawPointer(pointer).load(fromByteOffset: 2, as: UInt16.self)
+      return .loopback(family, port: UInt16(bigEndian: port))
     }
-    guard isListening else { throw SystemError(code: errno) }
-    return (descriptor, .loopback(.v4, port: UInt16(bigEndian: address.sin_port)))
   }
 
-  /// A non-blocking connection attempt.
-  static func startConnecting(to target: SocketAddress) throws -> CInt {
-    let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = (target.v4 ?? 0).bigEndian
-    address.sin_port = target.port.bigEndian
-    let result = unsafe withUnsafePointer(to: &address) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-        unsafe connect(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_in>.size))
+  static func connect(_ descriptor: CInt, to address: SocketAddress) throws -> CInt {
+    try withStorage(of: address) { pointer, length in unsafe Glibc.connect(descriptor, pointer, length) }
+  }
+
+  private static func withStorage<R>(
+    of address: SocketAddress, _ body: (UnsafeMutablePointer<sockaddr>, socklen_t) throws -> R
+  ) throws -> R {
+    var storage = sockaddr_in6()
+    return try unsafe withUnsafeMutableBytes(of: &storage) { bytes in
+      unsafe bytes.storeBytes(of: sa_family_t(address.family == .v4 ? AF_INET : AF_INET6), as: sa_family_t.self)
+      unsafe bytes.storeBytes(of: address.port.bigEndian, toByteOffset: 2, as: UInt16.self)
+      for (index, byte) in address.bytes.enumerated() {
+        unsafe bytes[(address.family == .v4 ? 4 : 8) + index] = byte
       }
+      let length = address.family == .v4 ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
+      guard let start = bytes.baseAddress else { throw SystemError(code: EFAULT) }
+      return try unsafe body(start.assumingMemoryBound(to: sockaddr.self), socklen_t(length))
     }
-    guard result == 0 || errno == EINPROGRESS else { throw SystemError(code: errno) }
-    return descriptor
   }
 }
 

@@ -69,7 +69,7 @@ struct TLSTests {
         connection.closeAfterFlush()
       }
       let listener = try Listener(
-        family: .v4, port: 0, binding: LocalBinding(address: .unused), on: actor.loop
+        family: .v4, port: 0, binding: LocalBinding(address: .loopback(.v4)), on: actor.loop
       ) { descriptor, peer in
         if let connection = try? Connection(
           adopting: descriptor, remoteAddress: peer, on: actor.loop, handler: events)
@@ -93,11 +93,11 @@ struct TLSTests {
         $0.idleTimeoutNanoseconds = 100_000_000
       }
       #expect(silent.error == .timedOut)
-      let address = listener.localAddress
       listener.close()
       for connection in accepted { connection.close() }
-      let refused = try await client.get("https://\(address)/", on: actor)
-      #expect(refused.error?.description == "cannot connect to \(address): Connection refused")
+      let unused = try UnusedPort()
+      let refused = try await client.get("https://\(unused.address)/", on: actor)
+      #expect(refused.error?.description == "cannot connect to \(unused.address): Connection refused")
       client.close()
     }
   }
