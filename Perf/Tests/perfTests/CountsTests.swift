@@ -43,13 +43,14 @@ struct CountsTests {
     small.syscalls = 5400
     small.syscallsByName = ["readv": 400, "mmap": 5000]
     small.mallocs = 9000
-    small.reported = .init(blocks: 1000, copied_bytes: 1000, receive_calls: 300)
+    small.reported = .init(blocks_received: 900, blocks_sent: 100, copied_bytes: 1000, receive_calls: 300)
     var large = Totals(blocks: 3000)
     large.syscalls = 6200
     large.syscallsByName = ["readv": 1200, "mmap": 5000]
     large.mallocs = 9000
     large.copiedBytes = 16384 * 2000
-    large.reported = .init(blocks: 3000, copied_bytes: 1000 + 163_840, receive_calls: 700)
+    large.reported = .init(
+      blocks_received: 2900, blocks_sent: 100, copied_bytes: 1000 + 163_840, receive_calls: 700)
     let counts = Totals.difference(large, small)
     #expect(counts.syscalls == 0.4)
     #expect(counts.syscallsByName == ["readv": 0.4])

@@ -12,25 +12,39 @@ struct Spate: Client {
 
   func launch(_ job: Job, _ home: Home) throws(Failure) -> Launch {
     var arguments = [home.spate]
-    let network = ["--listen-port", "\(Place.clientPort)", "--no-tracker", "--progress", "none"]
+    let network = [
+      "--listen-port", "\(Place.clientPort)", "--no-tracker", "--progress", "none", "--max-peers", "10000",
+    ]
     let peers = (0..<job.peers).flatMap { ["--peer", "\(Place.peer($0)):\(Place.peerPort)"] }
     var completion = Launch.Completion.exit
     switch job.action {
     case .download: arguments += ["download", job.torrent, "-d", job.folder, "--json"] + network + peers
     case .both:
-      arguments += ["download", job.torrent, "-d", job.folder, "--seed-time", "600"] + network + peers
+      arguments += ["download", job.torrent, "-d", job.folder, "--seed-time", "1h"] + network + peers
       completion = .silent
     case .seed, .hold, .torrents:
-      arguments += ["seed"] + job.torrents + ["-d", job.folder] + network
+      arguments += ["seed", "-i", try list(job), "-d", job.folder] + network
       completion = .silent
     case .check: arguments += ["verify", job.torrent, "-d", job.folder, "--json"]
     case .create:
-      let exponent = job.pieceLength.trailingZeroBitCount
-      arguments += ["create", job.data, "-o", job.folder + "/made.torrent", "-l", "\(exponent)", "--no-date"]
+      arguments += [
+        "create", job.data, "-o", job.folder + "/made.torrent", "-l", "\(job.pieceLength)", "--no-date",
+      ]
     }
     var environment = ["XDG_STATE_HOME": job.work, "XDG_CONFIG_HOME": job.work, "HOME": job.work]
     if let counters = job.counters { environment["SPATE_COUNTERS"] = counters }
     return Launch(
       arguments: arguments, environment: environment, completion: completion, ending: .signal(SIGTERM))
+  }
+
+  /// Thousands of torrents are too much for a command line.
+  private func list(_ job: Job) throws(Failure) -> String {
+    let path = job.work + "/torrents.txt"
+    do {
+      try (job.torrents.joined(separator: "\n") + "\n").write(toFile: path, atomically: true, encoding: .utf8)
+    } catch {
+      throw Failure("cannot write \(path): \(error.localizedDescription)")
+    }
+    return path
   }
 }

@@ -109,12 +109,15 @@ struct CountFiles {
 
 /// Counts of a whole run.
 struct Totals {
-  /// What a client says of itself when `SPATE_COUNTERS` names a file: payload blocks received or sent, payload bytes
-  /// copied in user space, and calls that received payload.
+  /// What a client says of itself when `SPATE_COUNTERS` names a file: payload blocks, payload bytes copied in user space,
+  /// and calls that received payload.
   struct Reported: Codable {
-    var blocks: Double
+    var blocks_received: Double
+    var blocks_sent: Double
     var copied_bytes: Double
     var receive_calls: Double
+
+    var blocks: Double { blocks_received + blocks_sent }
   }
 
   var blocks: Double
