@@ -202,7 +202,10 @@ struct PeerBook {
     case .banned: remove(at: place)
     case .duplicate, .full, .replaced, .tooManyFromAddress:
       entries[place].nextAttempt = now + jitter(maximumRetryDelay, &random)
-    case .closedByPeer where wasUseful, .connectionLost where wasUseful, .inactive where wasUseful:
+    case .connectionLost where wasUseful:
+      // The line broke, not the peer.
+      entries[place].nextAttempt = now + jitter(min(retryDelay, .seconds(10)), &random)
+    case .closedByPeer where wasUseful, .inactive where wasUseful:
       entries[place].nextAttempt = now + jitter(retryDelay, &random)
     default: failed(place, random: &random, now: now)
     }

@@ -325,9 +325,10 @@ struct PiecePicker: ~Copyable {
   // MARK: Asking twice
 
   /// A block to ask for although it is asked of others: in the end game, or because nothing came of its piece since
-  /// `stalledSince`. The search begins at a random piece and is bounded.
+  /// `stalledSince`; and one that is late with the peer it is asked of. The search begins at a random piece and is bounded.
   mutating func pickAgain(
-    _ peer: PeerKey, have: borrowing PieceSet, stalledSince: Moment?, random: inout SeededRandom
+    _ peer: PeerKey, have: borrowing PieceSet, stalledSince: Moment?, random: inout SeededRandom,
+    isLate: (PeerKey) -> Bool
   ) -> Pick? {
     let slots = open.slotCount
     guard slots > 0 else { return nil }
@@ -344,7 +345,7 @@ struct PiecePicker: ~Copyable {
         for _ in 0..<n {
           let record = open.record(slot, block)
           if record.state == .requested, record.requests < Self.maximumRequestsPerBlock,
-            !open.isRequested(slot, block, from: peer)
+            !open.isRequested(slot, block, from: peer), isLate(record.requester)
           {
             open.requestAgain(slot, block, from: peer)
             return Pick(slot: slot, block: block)

@@ -162,12 +162,17 @@ struct RequestQueue {
     }
     let ahead = 1.5 + 2 * min(hasRoundTrip ? roundTrip.seconds : 1, 3)
     let wanted = Int(Double(rate) * ahead / Double(blockLength)) + 1
+    // One block ahead is enough for a slow peer; with many such peers more would stand in line for minutes.
+    let minimum = min(minimum, 2 * wanted)
     if isSlowStart {
       window = min(max(window, wanted, minimum), maximum)
     } else {
       window = min(max(wanted, minimum), maximum)
     }
   }
+
+  /// From request to block, on average.
+  var responseTime: Moment.Interval { .seconds(mean) }
 
   /// How long the peer may be silent.
   func timeout(minimum: Moment.Interval, maximum: Moment.Interval) -> Moment.Interval {

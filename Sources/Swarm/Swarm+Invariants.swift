@@ -59,10 +59,12 @@ extension Swarm {
     try require(connected == connectedCount && seeds == seedCount && wanting == wantingCount)
     try require(inFlight == uploadsInFlight, "uploads are miscounted")
     guard picker != nil else { return }
-    for p in 0..<geometry.pieceCount {
-      let piece = PieceIndex(p)
-      let copies = peers.count { $0.phase == .connected && $0.has(.counted) && $0.have[piece] }
-      try require(picker?.copies(of: piece) == copies, "copies are miscounted")
+    var copies = [Int](repeating: 0, count: geometry.pieceCount)
+    for i in peers.indices where peers[i].phase == .connected && peers[i].has(.counted) {
+      peers[i].have.bitfield.forEach { copies[$0.offset] += 1 }
+    }
+    for p in copies.indices {
+      try require(picker?.copies(of: PieceIndex(p)) == copies[p], "copies are miscounted")
     }
   }
 

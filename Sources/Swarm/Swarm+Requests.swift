@@ -5,14 +5,28 @@ extension Swarm {
   // MARK: Asking
 
   /// Fills the peer's pipeline.
-  func pumpRequests(_ peer: inout Peer, _ key: PeerKey, now: Moment) {
+  func pump(_ key: PeerKey, now: Moment) {
+    guard pumpRequests(&peers[key.offset], key, now: now) else { return }
+    let i = key.offset
+    if picker?.isEndGame == true { askAgain(key, stalledSince: nil, now: now) }
+    if !peers[i].has(.hungry) {
+      peers[i].flags.insert(.hungry)
+      hungry.append(key)
+    }
+  }
+
+  /// Returns whether the peer would bear more than there is to ask for.
+  private func pumpRequests(_ peer: inout Peer, _ key: PeerKey, now: Moment) -> Bool {
     guard activity == .running, peer.phase == .connected, peer.has(.interesting), picker != nil,
       now >= peer.requests.holdUntil
-    else { return }
+    else { return false }
     let window = min(peer.requests.window, requestCap(peer))
-    guard peer.requests.live < window else { return }
-    if peer.requests.entries.count >= peer.requestLimit, !makeRoom(&peer) { return }
-    if peer.has(.chokesUs) { return pumpAllowed(&peer, key, window: window, now: now) }
+    guard peer.requests.live < window else { return false }
+    if peer.requests.entries.count >= peer.requestLimit, !makeRoom(&peer) { return false }
+    if peer.has(.chokesUs) {
+      pumpAllowed(&peer, key, window: window, now: now)
+      return false
+    }
 
     while let first = peer.suggested.first, picker?.isOpenable(first) != true || !peer.have[first] {
       peer.suggested.removeFirst()
@@ -26,23 +40,31 @@ extension Swarm {
       guard let pick else { break }
       ask(&peer, key, pick, now: now)
     }
-    guard peer.requests.live < window else { return }
-    // The end game: what is left is asked of several, and cancelled when it comes (BEP 3).
-    if picker?.isEndGame == true, style != .alone {
-      while peer.requests.live < min(window, Self.endGameRequests),
-        let pick = picker?.pickAgain(key, have: peer.have, stalledSince: nil, random: &random)
-      {
-        ask(&peer, key, pick, now: now)
-      }
-    }
-    if !peer.has(.hungry) {
-      peer.flags.insert(.hungry)
-      hungry.append(key)
-    }
+    return peer.requests.live < window
   }
 
-  /// Blocks that may be asked of one peer in the end game: few, since most of them come twice.
-  static var endGameRequests: Int { 4 }
+  /// The end game (BEP 3): every block that is missing is asked of somebody. A peer that has nothing to do is asked, too,
+  /// for one that is not going to come soon; the other request is cancelled when it comes. One block at a time, since
+  /// such a block may well come twice.
+  private func askAgain(_ key: PeerKey, stalledSince: Moment?, now: Moment) {
+    let i = key.offset
+    guard peers[i].requests.live == 0, !peers[i].has(.onParole) else { return }
+    let own = peers[i].requests.responseTime
+    let pick = picker?.pickAgain(key, have: peers[i].have, stalledSince: stalledSince, random: &random) { requester in
+      isLate(requester, comparedTo: own, now: now)
+    }
+    if let pick { ask(&peers[i], key, pick, now: now) }
+  }
+
+  /// Whether what is asked of this peer will take much longer than a peer that answers in `other` would need.
+  private func isLate(_ key: PeerKey, comparedTo other: Moment.Interval, now: Moment) -> Bool {
+    let peer = peers[key.offset]
+    if peer.has(.snubbed) || now - peer.requests.waitingSince > .seconds(1) + other * 2 { return true }
+    let rate = peer.download.rate(now: now)
+    guard rate > 0 else { return false }
+    let rest = Double(peer.requests.live * blockLength) / Double(rate)
+    return rest > 0.25 + 2 * other.seconds
+  }
 
   /// The peer chokes us but gives us these pieces (BEP 6).
   private func pumpAllowed(_ peer: inout Peer, _ key: PeerKey, window: Int, now: Moment) {
@@ -95,7 +117,7 @@ extension Swarm {
       guard picker?.hasSomething == true, let key = hungry.popFirst() else { break }
       guard key.offset < peers.count else { continue }
       peers[key.offset].flags.remove(.hungry)
-      pumpRequests(&peers[key.offset], key, now: now)
+      pump(key, now: now)
     }
     seenChanges = changes
   }
@@ -246,14 +268,18 @@ extension Swarm {
   // MARK: Every second
 
   func adaptPipelines(now: Moment) {
-    guard picker != nil else { return }
+    guard let requested = picker?.open.requestedBlocks else { return }
+    // If our own line is the slow part, everybody is slow to answer, and asking others makes it worse.
+    let total = download.rate(now: now)
+    let queue = total > 0 ? Moment.Interval.seconds(2 * Double(requested * blockLength) / Double(total)) : .zero
+    let patience = min(queue, configuration.maximumRequestTimeout * 4)
     for i in peers.indices where peers[i].phase == .connected && peers[i].has(.interesting) {
       let key = PeerKey(i)
       let rate = peers[i].download.rate(now: now)
       peers[i].setWhole(isWhole(rate: rate, total: peers[i].download.total))
-      if peers[i].requests.isOverdue(
-        minimum: configuration.minimumRequestTimeout, maximum: configuration.maximumRequestTimeout, now: now)
-      {
+      let least = max(configuration.minimumRequestTimeout, patience)
+      let most = max(configuration.maximumRequestTimeout, patience)
+      if peers[i].requests.isOverdue(minimum: least, maximum: most, now: now) {
         snub(key, now: now)
       } else if !peers[i].has(.snubbed) {
         peers[i].requests.adapt(
@@ -294,11 +320,8 @@ extension Swarm {
     let before = now - Self.stallTime
     for key in hungry where isConnected(key) {
       let i = key.offset
-      guard peers[i].requests.live == 0, !peers[i].has(.chokesUs), peers[i].has(.interesting),
-        !peers[i].has(.onParole), now >= peers[i].requests.holdUntil
-      else { continue }
-      let pick = picker?.pickAgain(key, have: peers[i].have, stalledSince: before, random: &random)
-      if let pick { ask(&peers[i], key, pick, now: now) }
+      guard !peers[i].has(.chokesUs), peers[i].has(.interesting), now >= peers[i].requests.holdUntil else { continue }
+      askAgain(key, stalledSince: before, now: now)
     }
   }
 

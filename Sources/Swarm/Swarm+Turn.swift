@@ -14,7 +14,7 @@ extension Swarm {
       guard key.offset < peers.count else { continue }
       peers[key.offset].flags.remove(.touched)
       guard peers[key.offset].phase == .connected else { continue }
-      pumpRequests(&peers[key.offset], key, now: now)
+      pump(key, now: now)
       if peers[key.offset].uploads.hasWaiting { queueForUpload(key) }
     }
     touched.removeAll(keepingCapacity: true)

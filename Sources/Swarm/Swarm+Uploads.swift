@@ -76,8 +76,8 @@ extension Swarm {
   /// meaningless and take memory from others.
   private func uploadLimit(_ peer: Peer, now: Moment) -> Int {
     let rate = peer.upload.rate(now: now)
-    guard rate > 0 else { return min(8, configuration.maximumUploadsInFlightPerPeer) }
-    return min(max(4, rate / 2 / blockLength), max(4, configuration.maximumUploadsInFlightPerPeer))
+    guard rate > 0 else { return 4 }
+    return max(2, min(rate / 2 / blockLength, configuration.maximumUploadsInFlightPerPeer))
   }
 
   /// A block of a `sendBlock` is in the output buffer, or gone out: it can no longer be recalled.

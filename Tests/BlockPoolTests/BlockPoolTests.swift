@@ -1,0 +1,127 @@
+import BlockPool
+import Glibc
+import Synchronization
+import Testing
+
+@Suite struct BlockPoolTests {
+  @Test func aLeaseComesBackWhenItEnds() throws {
+    let pool = try BlockPool(capacity: 2)
+    do {
+      let first = pool.lease()
+      let second = pool.lease()
+      let third = pool.lease()
+      let held = [first == nil, second == nil, third == nil]
+      #expect(held == [false, false, true])
+      #expect(pool.available == 0)
+    }
+    #expect(pool.available == 2)
+    #expect(pool.highWater == 2)
+  }
+
+  @Test func aDetachedBlockStaysTaken() throws {
+    let pool = try BlockPool(capacity: 2)
+    var held: BlockID?
+    if let lease = pool.lease() { held = lease.detach() }
+    #expect(pool.available == 1)
+    pool.release(try #require(held))
+    #expect(pool.available == 2)
+  }
+
+  @Test func batchesStopAtTheReserve() throws {
+    let pool = try BlockPool(capacity: 10)
+    var blocks: [BlockID] = []
+    #expect(pool.take(20, leaving: 3, into: &blocks) == 7)
+    #expect(Set(blocks).count == 7)
+    #expect(pool.take(1, leaving: 3, into: &blocks) == 0)
+    pool.release(blocks)
+    #expect(pool.available == 10)
+  }
+
+  @Test func bytesOfNeighboursDoNotMix() throws {
+    let pool = try BlockPool(capacity: 8)
+    var blocks: [BlockID] = []
+    pool.take(8, into: &blocks)
+    for (i, id) in blocks.enumerated() {
+      pool.withMutableBytes(of: id) { bytes in
+        for j in 0..<bytes.byteCount { bytes.storeBytes(of: UInt8(i), toByteOffset: j, as: UInt8.self) }
+      }
+    }
+    for (i, id) in blocks.enumerated() {
+      pool.withBytes(of: id) { bytes in
+        for j in stride(from: 0, to: bytes.byteCount, by: 511) {
+          #expect(bytes.unsafeLoadUnaligned(fromByteOffset: j, as: UInt8.self) == UInt8(i))
+        }
+      }
+    }
+    pool.release(blocks)
+  }
+
+  @Test func waitersHearOfReturnsOnce() throws {
+    let pool = try BlockPool(capacity: 4)
+    var blocks: [BlockID] = []
+    pool.take(4, into: &blocks)
+    let calls = Atomic<Int>(0)
+    pool.whenAvailable(2) { calls.add(1, ordering: .relaxed) }
+    pool.release(blocks.removeLast())
+    #expect(calls.load(ordering: .relaxed) == 0)
+    pool.release(blocks.removeLast())
+    #expect(calls.load(ordering: .relaxed) == 1)
+    pool.release(blocks)
+    #expect(calls.load(ordering: .relaxed) == 1)
+    pool.whenAvailable(4) { calls.add(1, ordering: .relaxed) }
+    #expect(calls.load(ordering: .relaxed) == 2)
+  }
+
+  @Test func vectoredWritesAndReadsRoundTrip() throws {
+    let pool = try BlockPool(capacity: 3000)
+    var blocks: [BlockID] = []
+    pool.take(1500, into: &blocks)
+    var segments: [BlockSegment] = []
+    var expected: [UInt8] = []
+    for (i, id) in blocks.enumerated() {
+      let segment = BlockSegment(block: id, offset: i % 7, count: i % 5 == 0 ? 0 : 3 + i % 97)
+      segments.append(segment)
+      pool.withMutableBytes(of: id) { bytes in
+        for j in 0..<Int(segment.count) {
+          let byte = UInt8(truncatingIfNeeded: i &* 31 &+ j)
+          bytes.storeBytes(of: byte, toByteOffset: Int(segment.offset) + j, as: UInt8.self)
+          expected.append(byte)
+        }
+      }
+    }
+    var template = Array("/tmp/spate-blockio-XXXXXX".utf8CString)
+    let file = unsafe mkstemp(&template)
+    defer {
+      close(file)
+      unsafe unlink(template)
+    }
+    // More segments than one system call takes, at an odd offset.
+    #expect(try pool.write(segments.span, to: file, at: 5) == 2)
+
+    var into: [BlockID] = []
+    pool.take(2, into: &into)
+    let target = [BlockSegment(block: into[0], count: 16384), BlockSegment(block: into[1], count: 16384)]
+    var read: [UInt8] = []
+    var position: Int64 = 5
+    while true {
+      let count = try pool.read(into: target.span, from: file, at: position)
+      if count == 0 { break }
+      for i in 0..<count {
+        pool.withBytes(of: into[i / 16384]) {
+          read.append($0.unsafeLoadUnaligned(fromByteOffset: i % 16384, as: UInt8.self))
+        }
+      }
+      position += Int64(count)
+    }
+    #expect(read == expected)
+  }
+
+  @Test func aBadDescriptorIsAnError() throws {
+    let pool = try BlockPool(capacity: 1)
+    let id = try #require(pool.take())
+    #expect(throws: SystemError(code: EBADF)) {
+      try pool.write([BlockSegment(block: id, count: 1)].span, to: -1, at: 0)
+    }
+    pool.release(id)
+  }
+}
