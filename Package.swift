@@ -109,7 +109,6 @@ let package = Package(
     tests("ReactorTests", ["Reactor", "BlockPool"]),
     tests("EngineTests", ["Engine", "TrackerServer"] + pureRooms + groundRooms),
     tests("TrackerServerTests", ["TrackerServer", "TrackerProtocol", "Reactor"]),
-    tests("CommandTests", ["SpateCommand", "Engine"]),
     tests("HouseRulesTests", []),
     tests(
       "Simulation", ["Swarm", "TorrentModel", "PeerWire", "TrackerProtocol"] + collections,

@@ -27,17 +27,19 @@ struct Spate: ParsableCommand {
 }
 
 /// The program: arguments in, exit code out.
-public struct CommandLineTool {
-  private let interrupts: Interrupts
+public struct CommandLineTool: Sendable {
+  private let interrupts = Interrupts()
 
-  /// To be called first, before any other thread is made.
-  public init() {
+  /// Runs the command on other threads; the main thread waits for signals, and never comes back.
+  ///
+  /// The main thread must not be given to the main actor's queue: it would wait there with no signal blocked, and be
+  /// ended by the first.
+  public static func main(_ arguments: [String] = Array(CommandLine.arguments.dropFirst())) -> Never {
     SystemTerminal.ignoreBrokenPipes()
-    interrupts = Interrupts(SystemSignals())
-  }
-
-  public func run(_ arguments: [String] = Array(CommandLine.arguments.dropFirst())) async -> Never {
-    exit(await status(arguments).rawValue)
+    let signals = SystemSignals()
+    let tool = CommandLineTool()
+    Task.detached { exit(await tool.status(arguments).rawValue) }
+    tool.interrupts.listen(to: signals)
   }
 
   private func status(_ arguments: [String]) async -> ExitStatus {

@@ -15,10 +15,30 @@ struct SelfTests {
 
   @Test(
     "transmission seeds, aria2 downloads, over opentracker behind HTTPS",
-    .needs(.aria2, .transmission, .opentracker, .openssl))
+    .needs(.aria2, .transmission, .libtorrent, .opentracker, .openssl))
   func transmissionToAria2() async throws {
     try await transfer(
       .oneFile, from: .transmission, to: .aria2, over: .opentrackerHTTPS, madeBy: .transmissionCreate)
+  }
+
+  /// The lying peer is believed at first, or the tests of bans would show nothing.
+  @Test("libtorrent finds out a lying peer, over IPv6", .needs(.libtorrent, .mktorrent))
+  func lyingPeer() async throws {
+    try await withSandbox { sandbox in
+      let torrent = try await Prepared.make(.mixed, pieceLength: 32_768, in: sandbox)
+      let liar = try await ScriptedPeer.start(
+        .liesOnceIn(2), torrent.info, of: .mixed, in: torrent.source, at: Address(.v6, Role.second),
+        in: sandbox)
+      _ = try await Libtorrent(options: ["--upload-limit", "1000000"])
+        .seed(torrent.torrent, from: torrent.source, at: Address(.v6, Role.seeder), in: sandbox)
+      let target = try sandbox.directory("target")
+      try await Libtorrent().download(
+        torrent.torrent, into: target, at: Address(.v6, Role.leecher),
+        peers: [Address(.v6, Role.second), Address(.v6, Role.seeder)], in: sandbox)
+      try await expectSame(.mixed, in: target, as: torrent.source, in: sandbox)
+      let sums = try await liar.sums()
+      #expect(sums.lied > 0)
+    }
   }
 }
 
@@ -28,25 +48,15 @@ func transfer(
   madeBy maker: TorrentMaker
 ) async throws {
   try await withSandbox { sandbox in
-    let source = try sandbox.directory("source")
-    let content = try tree.write(in: source)
-    let torrent = try await maker.make(
-      "t", from: content, trackers: [kind.announce], pieceLength: 65_536, in: sandbox)
-    let infoHash = try await Libtorrent.show(torrent, in: sandbox).infohash
-    let tracker = try await kind.start(allowing: [infoHash], in: sandbox)
-    var clock = ContinuousClock.now
-    func lap(_ what: String) {
-      print("   \(seeder)→\(leecher) \(what) \(ContinuousClock.now - clock)"); clock = .now
-    }
-    _ = try await seeder.client(trusting: tracker.authority).seed(
-      torrent, from: source, at: Address(kind.family, Role.seeder), in: sandbox)
-    lap("seed")
-    try await tracker.wait(infoHash, seeds: 1, in: sandbox)
-    lap("tracker")
+    let torrent = try await Prepared.make(tree, by: maker, trackers: [kind.announce], in: sandbox)
+    let tracker = try await kind.start(allowing: [torrent.info.infohash], in: sandbox)
+    _ = try await seeder.client(trusting: tracker.authority)
+      .seed(torrent.torrent, from: torrent.source, at: Address(kind.family, Role.seeder), in: sandbox)
+    try await tracker.wait(torrent.info.infohash, seeds: 1, in: sandbox)
     let target = try sandbox.directory("target")
     try await leecher.client(trusting: tracker.authority).download(
-      torrent, into: target, at: Address(kind.family, Role.leecher), peers: [], in: sandbox)
-    lap("download")
-    try await expectSame(tree, in: target, as: source, ignoringEmpty: leecher.skipsEmptyFiles, in: sandbox)
+      torrent.torrent, into: target, at: Address(kind.family, Role.leecher), peers: [], in: sandbox)
+    try await expectSame(
+      tree, in: target, as: torrent.source, ignoringEmpty: leecher.skipsEmptyFiles, in: sandbox)
   }
 }

@@ -39,14 +39,17 @@ if [ "$(id -u)" != 0 ]; then
   root=sudo
 fi
 
-# Ids of running daemons of those names, one a line; used to tell ours from those that ran before.
+# Ids of running daemons of those names in our own network namespace, one a line. Those in another one belong to a
+# test that runs now.
 running() {
+  here=$(readlink /proc/self/ns/net)
   for comm in /proc/[0-9]*/comm; do
     { read -r name <"$comm"; } 2>/dev/null || continue
     for daemon in $daemons; do
       if [ "$name" = "$daemon" ]; then
         pid=${comm#/proc/}
-        echo "${pid%/comm}"
+        pid=${pid%/comm}
+        if [ "$($root readlink "/proc/$pid/ns/net" 2>/dev/null)" = "$here" ]; then echo "$pid"; fi
       fi
     done
   done

@@ -11,6 +11,13 @@ enum SystemTerminal {
     return (Int(size.ws_col), size.ws_row > 0 ? Int(size.ws_row) : 24)
   }
 
+  /// The machine's name; empty when it has none.
+  static var hostName: String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "" }
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// A reader that went away is an error of the write, not the end of the process.
   static func ignoreBrokenPipes() {
     signal(SIGPIPE, SIG_IGN)
@@ -20,7 +27,7 @@ enum SystemTerminal {
   static func exitNow(_ status: ExitStatus) -> Never { _exit(status.rawValue) }
 }
 
-/// Hears SIGINT, SIGTERM and SIGHUP on a thread of its own, so that they are heard whatever the rest is busy with.
+/// Hears SIGINT, SIGTERM and SIGHUP on a thread that does nothing else, whatever the rest is busy with.
 ///
 /// The signals are blocked in every thread made after this, and waited for: no handler interrupts anything, and none has
 /// to be careful about what it may call.

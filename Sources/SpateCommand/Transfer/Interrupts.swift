@@ -15,13 +15,11 @@ final class Interrupts: Sendable {
   private static let patience = 4.8
   private let state = Mutex(State())
 
-  /// - Parameter signals: made before any other thread.
-  init(_ signals: SystemSignals) {
-    Thread.detachNewThread { [self] in
-      while true {
-        _ = signals.wait()
-        arrived()
-      }
+  /// Hears signals for the rest of the process's life.
+  func listen(to signals: SystemSignals) -> Never {
+    while true {
+      _ = signals.wait()
+      arrived()
     }
   }
 

@@ -72,12 +72,14 @@ enum Opentracker {
     // It changes root into its folder and becomes `nobody`: names are relative, the list readable by all.
     let list = home.appending(path: "allowed.txt")
     try Data(infoHashes.map { $0 + "\n" }.joined().utf8).write(to: list)
+    // It refuses to stay root, and as root of a user namespace cannot become `nobody`: start as `nobody`.
+    let asNobody = ["/usr/bin/unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
+    let port = String(address.port)
     return try sandbox.start(
       "opentracker",
-      [
-        "/usr/bin/opentracker", "-i", address.host, "-p", String(address.port), "-P", String(address.port),
-        "-d",
-        home.path, "-w", list.lastPathComponent,
+      (getuid() == 0 ? [] : asNobody) + [
+        "/usr/bin/opentracker", "-i", address.host, "-p", port, "-P", port, "-d", home.path, "-w",
+        list.lastPathComponent,
       ])
   }
 }

@@ -28,8 +28,7 @@ enum Requirement: String, CaseIterable, Sendable {
     case .opentracker: Self.absent(["/usr/bin/opentracker", "/usr/bin/python3"])
     case .mktorrent: Self.absent(["/usr/bin/mktorrent"])
     case .openssl: Self.absent(["/usr/bin/openssl", "/usr/bin/python3"])
-    case .spate:
-      SpateBinary.path == nil ? "no built `spate` beside the tests; set SPATE_BINARY" : nil
+    case .spate: Self.spateReason()
     }
   }
 
@@ -45,6 +44,11 @@ enum Requirement: String, CaseIterable, Sendable {
     let script =
       "unshare \(asUser)--net --mount --pid --fork sh -c 'ip link set lo up && mount --bind /etc/hosts /etc/hosts'"
     return failure(of: script).map { "neither root nor user namespaces, or no `ip`: \($0)" }
+  }
+
+  private static func spateReason() -> String? {
+    guard let path = SpateBinary.path else { return "no built `spate` beside the tests; set SPATE_BINARY" }
+    return failure(of: "'\(path)' --help | grep -q download").map { "\(path) is not the command line: \($0)" }
   }
 
   private static func libtorrentReason() -> String? {

@@ -1,0 +1,6 @@
+import SpateCommand
+
+@main
+enum Spate {
+  static func main() { CommandLineTool.main() }
+}

@@ -1,4 +1,0 @@
-import SpateCommand
-
-let tool = CommandLineTool()
-await tool.run()
