@@ -9,6 +9,9 @@ import Synchronization
 public final class DiskService: Sendable {
   /// Blocks of the pool kept for reading back and checking, from start to shutdown.
   public let reservedBlocks: Int
+  /// With fewer blocks free in the pool than this, unfinished pieces are written out, which costs. Whoever caches blocks
+  /// should leave more than these.
+  public var lowWaterBlocks: Int { core.tuning.lowWater }
   private let core: DiskCore
   private let threads: Mutex<[Thread]>
   private let reserved: [BlockID]
@@ -34,7 +37,8 @@ public final class DiskService: Sendable {
   }
 
   init(
-    pool: BlockPool, workers: Int, checkers: Int, fileSystem: any FileSystem, fileLimit: Int?, tuning: DiskTuning
+    pool: BlockPool, workers: Int, checkers: Int, fileSystem: any FileSystem, fileLimit: Int?,
+    tuning: DiskTuning
   ) {
     precondition(workers > 0 && checkers > 0)
     let cache = FileCache(limit: fileLimit ?? defaultFileLimit(), fileSystem: fileSystem)
@@ -54,7 +58,9 @@ public final class DiskService: Sendable {
     }
     var threads: [Thread] = []
     func start(_ name: String, _ body: @escaping @Sendable () -> Void) {
-      guard let thread = Thread(name: name, body) else { preconditionFailure("the system has no thread left") }
+      guard let thread = Thread(name: name, body) else {
+        preconditionFailure("the system has no thread left")
+      }
       threads.append(thread)
     }
     for number in 0..<workers {
@@ -66,7 +72,9 @@ public final class DiskService: Sendable {
       start("spate-check-\(number)") { Checker(core: core, scratch: blocks).run() }
     }
     for number in 0..<DiskService.readers { start("spate-read-\(number)") { BlockReader(core: core).run() } }
-    for number in 0..<DiskService.controllers { start("spate-files-\(number)") { Controller(core: core).run() } }
+    for number in 0..<DiskService.controllers {
+      start("spate-files-\(number)") { Controller(core: core).run() }
+    }
     self.threads = Mutex(threads)
   }
 
@@ -101,6 +109,7 @@ public final class DiskService: Sendable {
     guard !threads.isEmpty else { return }
     core.close()
     for thread in threads { thread.join() }
+    core.releaseStragglers()
     core.pool.release(reserved)
   }
 }

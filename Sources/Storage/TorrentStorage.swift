@@ -132,6 +132,10 @@ extension TorrentStorage {
         let stamp = stamps[number]
         let length = number < files.count ? layout.length(of: number) : .max
         books.sizes[number] = min(stamp.size, length)
+        if stamp.isMissing {
+          books.dirty[number] = false
+          books.unsynced[number] = false
+        }
         if forgettingWrites, books.dirty[number] {
           books.dirty[number] = false
           books.unsynced[number] = true
@@ -147,6 +151,7 @@ extension TorrentStorage {
     books.withLock { books in
       books.sizes[number] = size
       books.dirty[number] = size >= 0
+      books.unsynced[number] = false
       books.stamps[number] = FileStamp(size: size, modified: now)
     }
   }

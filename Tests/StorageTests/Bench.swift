@@ -1,7 +1,7 @@
 import BlockPool
 import Glibc
 import Hashing
-import Storage
+@testable import Storage
 import Synchronization
 import Testing
 import TorrentModel
@@ -92,14 +92,8 @@ func exists(_ path: String) -> Bool {
 /// Bytes that a test can make again from the seed.
 func drawnBytes(_ count: Int, seed: UInt64) -> [UInt8] {
   var random = SeededRandom(seed: seed)
-  var bytes: [UInt8] = []
-  bytes.reserveCapacity(count + 8)
-  while bytes.count < count {
-    let word = random.next()
-    for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift))) }
-  }
-  bytes.removeLast(bytes.count - count)
-  return bytes
+  let words = (0..<(count + 7) / 8).map { _ in random.next() }
+  return words.withUnsafeBytes { Array($0.prefix(count)) }
 }
 
 /// Where a test hears of completions.
@@ -242,14 +236,18 @@ final class Bench {
   var root: String { "\(folder.path)/data" }
 
   init(
-    _ sample: Sample, pool capacity: Int = 1024, workers: Int = 1, folder: TemporaryFolder = TemporaryFolder(),
+    _ sample: Sample, pool capacity: Int = 1024, workers: Int = 1,
+    folder: TemporaryFolder = TemporaryFolder(),
     fileSystem: any FileSystem = RealFileSystem(), allocation: FileAllocation = .ahead, wanted: [Bool]? = nil,
-    fileLimit: Int? = nil
+    fileLimit: Int? = nil, tune: (inout DiskTuning) -> Void = { _ in }
   ) throws {
     self.folder = folder
     self.sample = sample
     pool = try BlockPool(capacity: capacity)
-    disk = DiskService(pool: pool, workers: workers, checkers: 2, fileSystem: fileSystem, fileLimit: fileLimit)
+    var tuning = DiskTuning(capacity: capacity, workers: workers, checkers: 2)
+    tune(&tuning)
+    disk = DiskService(
+      pool: pool, workers: workers, checkers: 2, fileSystem: fileSystem, fileLimit: fileLimit, tuning: tuning)
     storage = TorrentStorage(
       infoHash: sample.infoHash, root: folder.path + "/data", files: sample.files, layout: sample.layout,
       geometry: sample.geometry, pieceHashes: sample.hashes[...], allocation: allocation, wanted: wanted,

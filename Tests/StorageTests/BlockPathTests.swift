@@ -25,7 +25,8 @@ import TorrentModel
       name: "padding, links, programs and nothing",
       files: [
         ("t/program", 50_000, .executable), (".pad/15536", 15_536, .padding), ("t/empty", 0, .regular),
-        ("t/deep/er/file", 100_001, .regular), (".pad/30999", 30_999, .padding), ("t/link", 0, .symlink(text: "deep/er")),
+        ("t/deep/er/file", 100_001, .regular), (".pad/30999", 30_999, .padding),
+        ("t/link", 0, .symlink(text: "deep/er")),
         ("t/last", 70_000, .regular),
       ], pieceLength: 65536),
     Shape(name: "long pieces", files: [("a", 40 << 20, .regular)], pieceLength: 16 << 20),
@@ -149,7 +150,9 @@ import TorrentModel
       for (i, id) in ids.enumerated() { blocks[i] = id }
       expected[token] = (offset, count, ids)
       jobs.append(
-        DiskJob(bench.storage, .read(BlockRead(token: token, offset: Int64(offset), length: count, blocks: blocks))))
+        DiskJob(
+          bench.storage, .read(BlockRead(token: token, offset: Int64(offset), length: count, blocks: blocks)))
+      )
     }
     #expect(jobs.count > 20)
     bench.disk.submit(&jobs)

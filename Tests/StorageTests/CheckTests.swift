@@ -53,7 +53,8 @@ import TorrentModel
     #expect(result.checked.isFull)
     // Only what is asked for.
     let some = try bench.check(Bitfield(capacity: 10, [0, 5, 9]))
-    #expect(some.verified == Bitfield(capacity: 10, [5]) && some.checked == Bitfield(capacity: 10, [0, 5, 9]))
+    #expect(
+      some.verified == Bitfield(capacity: 10, [5]) && some.checked == Bitfield(capacity: 10, [0, 5, 9]))
     removeTree(bench.root)
     #expect(try bench.check().verified.isEmpty)
     bench.finish()
@@ -93,22 +94,24 @@ import TorrentModel
 
   @Test func aCancelledCheckSaysHowFarItCame() throws {
     let faults = FaultyFileSystem()
-    let sample = Sample(single: 64 << 20, pieceLength: 1 << 20, seed: 20)
-    let bench = try Bench(sample, fileSystem: faults)
+    let sample = Sample(single: 16 << 20, pieceLength: 1 << 18, seed: 20)
+    let bench = try Bench(sample, fileSystem: faults, tune: { $0.sliceLength = 4 << 20 })
     mkdirIfNeeded(bench.root)
     sample.writeFiles(below: bench.root)
     try bench.open()
-    // The disk lets the first reads through and is slow from then on.
-    let reads = Atomic<Int>(0)
+    // The disk serves two of four slices (256 reads each), and then stops until the check was cancelled.
     let counter = Counter()
-    _ = reads.load(ordering: .relaxed)
+    let stall = FaultTests.Stall()
     faults.set(.read) { _ in
-      if counter.value.add(1, ordering: .relaxed).newValue > 600 { usleep(3000) }
+      if counter.value.add(1, ordering: .relaxed).newValue > 600 {
+        while stall.isOn.load(ordering: .relaxed) { usleep(500) }
+      }
       return 0
     }
     bench.disk.submit(bench.storage, .check(nil))
     try bench.port.wait { if case .checkProgress = $0 { () } else { nil } }
     bench.storage.cancelLongJob()
+    stall.isOn.store(false, ordering: .relaxed)
     let result = try bench.port.wait { if case .checked(let result) = $0 { result } else { nil } }
     #expect(result.wasCancelled && result.checked.count > 0 && result.checked.count < 64)
     #expect(result.verified == result.checked)
@@ -140,7 +143,9 @@ import TorrentModel
     let hashes = try port.wait { if case .hashed(let hashes) = $0 { hashes } else { nil } }
     #expect(hashes == sample.hashes)
     // A file that shrinks under the hands is an error here, not a missing piece.
-    if let last = sample.files.indices.last(where: { sample.layout.length(of: $0) > 1 && sample.files[$0].kind == .regular }) {
+    if let last = sample.files.indices.last(where: {
+      sample.layout.length(of: $0) > 1 && sample.files[$0].kind == .regular
+    }) {
       truncate("\(bench.root)/\(sample.files[last].path)", 1)
       bench.disk.submit(making, .hash)
       let failure = try port.wait { if case .operationFailed(let failure) = $0 { failure } else { nil } }
@@ -162,7 +167,8 @@ import TorrentModel
       sample.writeFiles(below: root)
       storages.append(
         TorrentStorage(
-          infoHash: sample.infoHash, root: root, files: sample.files, layout: sample.layout, geometry: sample.geometry,
+          infoHash: sample.infoHash, root: root, files: sample.files, layout: sample.layout,
+          geometry: sample.geometry,
           pieceHashes: sample.hashes[...], tag: UInt64(number), port: port.port))
     }
     var jobs = storages.flatMap { [DiskJob($0, .open(OpenOptions())), DiskJob($0, .check(nil))] }

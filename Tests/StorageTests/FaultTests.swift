@@ -17,7 +17,8 @@ import TorrentModel
     (ENOSPC, StorageFailure.Cause.diskFull), (EDQUOT, .diskFull), (EIO, .inputOutput), (EROFS, .permission),
     (EFBIG, .fileTooLarge),
   ])
-  func aWriteThatFailsStopsTheTorrentUntilItIsOpenedAgain(_ code: CInt, _ cause: StorageFailure.Cause) throws {
+  func aWriteThatFailsStopsTheTorrentUntilItIsOpenedAgain(_ code: CInt, _ cause: StorageFailure.Cause) throws
+  {
     let faults = FaultyFileSystem()
     let bench = try Bench(FaultTests.sample, workers: 2, fileSystem: faults)
     try bench.open()
@@ -35,7 +36,9 @@ import TorrentModel
     #expect(failure.path.hasPrefix(bench.root) && failure.file != nil)
     // Both unfinished pieces are gone, and said to be.
     for piece in [2, 5] {
-      try bench.port.wait("pieceDropped") { if case .pieceDropped(PieceIndex(piece)) = $0 { () } else { nil } }
+      try bench.port.wait("pieceDropped") {
+        if case .pieceDropped(PieceIndex(piece)) = $0 { () } else { nil }
+      }
     }
     try bench.post([(PieceIndex(6), 0)])
     try bench.port.wait("blockDropped") { if case .blockDropped(PieceIndex(6), 0) = $0 { () } else { nil } }
@@ -101,7 +104,9 @@ import TorrentModel
     func read(_ offset: Int64, _ length: Int = 16384) throws -> StorageFailure {
       bench.disk.submit(
         bench.storage, .read(BlockRead(token: 7, offset: offset, length: length, block: id)))
-      return try bench.port.wait("readFailed") { if case .readFailed(7, let failure) = $0 { failure } else { nil } }
+      return try bench.port.wait("readFailed") {
+        if case .readFailed(7, let failure) = $0 { failure } else { nil }
+      }
     }
     faults.set(.read) { _ in EIO }
     #expect(try read(0).cause == .inputOutput)
@@ -140,9 +145,12 @@ import TorrentModel
     let again = try bench.open(OpenOptions(known: known))
     #expect(again.verified == Bitfield(capacity: 8, [4, 5, 6, 7]))
     #expect(again.unchecked.isEmpty, "pieces of a file that is not there cannot be there")
+    // A file that is gone is nothing to sync.
+    try bench.save(again.verified)
     try bench.post(FaultTests.sample.blocks.filter { $0.piece.offset < 4 })
     try bench.waitVerified(4)
     bench.expectFiles()
+    try bench.save(bench.full)
     bench.finish()
   }
 
@@ -150,13 +158,11 @@ import TorrentModel
     let faults = FaultyFileSystem()
     let bench = try Bench(FaultTests.sample, pool: 256, fileSystem: faults)
     try bench.open()
-    let isStalled = Atomic<Bool>(true)
     let stall = Stall()
     faults.set(.write) { _ in
       while stall.isOn.load(ordering: .relaxed) { usleep(1000) }
       return 0
     }
-    _ = isStalled.load(ordering: .relaxed)
     try bench.post(FaultTests.sample.blocks)
     // Whole-torrent jobs and reads of another torrent get through meanwhile.
     let other = Sample(single: 100_000, pieceLength: 65536, seed: 5)
@@ -169,7 +175,9 @@ import TorrentModel
     bench.disk.submit(healthy, .open(OpenOptions()))
     try port.wait("opened") { if case .opened = $0 { () } else { nil } }
     bench.disk.submit(healthy, .check(nil))
-    try port.wait("checked") { if case .checked(let result) = $0 { result.verified.isFull ? () : nil } else { nil } }
+    try port.wait("checked") {
+      if case .checked(let result) = $0 { result.verified.isFull ? () : nil } else { nil }
+    }
     let id = try #require(bench.pool.take())
     bench.disk.submit(healthy, .read(BlockRead(token: 1, offset: 0, length: 16384, block: id)))
     try port.wait("blocksRead") { if case .blocksRead = $0 { () } else { nil } }

@@ -5,7 +5,9 @@ import Synchronization
 
 /// The real file system, with faults put in front of it.
 final class FaultyFileSystem: FileSystem {
-  enum Call: Hashable, Sendable { case write, read, sync, syncAll, reserve, setSize, open, rename, copy, remove, writeBytes }
+  enum Call: Hashable, Sendable {
+    case write, read, sync, syncAll, reserve, setSize, open, rename, copy, remove, writeBytes
+  }
 
   /// Asked before each call of a kind: an `errno` value, or zero to let it through. May sleep.
   private let rules = Mutex<[Call: @Sendable (String) -> CInt]>([:])
@@ -30,7 +32,9 @@ final class FaultyFileSystem: FileSystem {
     if code != 0 { throw SystemError(code: code) }
   }
 
-  func write(_ segments: Span<BlockSegment>, of pool: BlockPool, to file: CInt, at offset: Int64) throws(SystemError) {
+  func write(_ segments: Span<BlockSegment>, of pool: BlockPool, to file: CInt, at offset: Int64)
+    throws(SystemError)
+  {
     try meet(.write)
     try real.write(segments, of: pool, to: file, at: offset)
   }
@@ -54,7 +58,9 @@ final class FaultyFileSystem: FileSystem {
     try meet(.copy)
     return try real.copy(from: source, at: sourceOffset, to: target, at: targetOffset, length: length)
   }
-  func willRead(_ file: CInt, offset: Int64, length: Int64) { real.willRead(file, offset: offset, length: length) }
+  func willRead(_ file: CInt, offset: Int64, length: Int64) {
+    real.willRead(file, offset: offset, length: length)
+  }
   func close(_ file: CInt) {
     let isNoted = pretendedlyClosed.withLock { list in
       list?.append(file)
@@ -103,7 +109,9 @@ final class FaultyFileSystem: FileSystem {
   func readLink(_ path: String, below folder: CInt) throws(SystemError) -> String {
     try real.readLink(path, below: folder)
   }
-  func rename(_ path: String, below folder: CInt, to newPath: String, below newFolder: CInt) throws(SystemError) {
+  func rename(_ path: String, below folder: CInt, to newPath: String, below newFolder: CInt)
+    throws(SystemError)
+  {
     try meet(.rename, newPath)
     try real.rename(path, below: folder, to: newPath, below: newFolder)
   }

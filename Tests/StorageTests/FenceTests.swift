@@ -32,7 +32,8 @@ import TorrentModel
     try bench.waitVerified(7)
     #expect(bench.storage.root == newRoot)
     #expect(listFolder(bench.root).isEmpty)
-    try bench.post(sample.blocks.filter { [6, 8, 9].contains($0.piece.offset) && ($0.piece.offset, $0.block) != (8, 1) })
+    try bench.post(
+      sample.blocks.filter { [6, 8, 9].contains($0.piece.offset) && ($0.piece.offset, $0.block) != (8, 1) })
     try bench.waitVerified(3)
     #expect(readWhole(newRoot + "/d/b") == sample.contents(ofFile: 1))
     #expect(mode(of: newRoot + "/d/b") & 0o100 != 0)
@@ -77,7 +78,10 @@ import TorrentModel
 
   @Test func deletingLeavesNothingOfOursAndAllOfOthers() throws {
     let sample = Sample(
-      [("d/a", 100_000, .regular), ("d/x/b", 40_000, .regular), ("d/l", 0, .symlink(text: "a")), ("e", 0, .regular)],
+      [
+        ("d/a", 100_000, .regular), ("d/x/b", 40_000, .regular), ("d/l", 0, .symlink(text: "a")),
+        ("e", 0, .regular),
+      ],
       pieceLength: 65536)
     let bench = try Bench(sample, wanted: [true, false, true, true])
     try bench.open()
@@ -111,10 +115,14 @@ import TorrentModel
     jobs.append(DiskJob(bench.storage, .open(OpenOptions())))
     bench.disk.submit(&jobs)
     #expect(jobs.isEmpty)
-    for _ in 0..<2 { try bench.port.wait { if case .closed = $0 { () } else if case .opened = $0 { () } else { nil } } }
+    for _ in 0..<2 {
+      try bench.port.wait { if case .closed = $0 { () } else if case .opened = $0 { () } else { nil } }
+    }
     let second = try bench.port.wait { if case .opened(let result) = $0 { result } else { nil } }
     var checks: [Int] = []
-    for event in bench.port.all { if case .checked(let result) = event { checks.append(result.verified.count) } }
+    for event in bench.port.all {
+      if case .checked(let result) = event { checks.append(result.verified.count) }
+    }
     #expect(checks == [2, 7])
     try bench.waitVerified(10)
     #expect(second.unchecked.count == 10 || second.verified.count + second.unchecked.count == 10)

@@ -7,7 +7,8 @@ import TorrentModel
 /// The process is killed at drawn moments; the next one finds every recorded piece, and nothing wrong.
 @Suite(.serialized) struct KillTests {
   static let sample = Sample(
-    [("one", 700_000, .regular), ("two", 900_000, .regular), ("three", 400_000, .regular)], pieceLength: 65536, seed: 21)
+    [("one", 700_000, .regular), ("two", 900_000, .regular), ("three", 400_000, .regular)],
+    pieceLength: 65536, seed: 21)
   static let folder = "/tmp/spate-kill-\(getuid())"
 
   /// What the process that will be killed does: download whatever is missing, saving all the time.
@@ -50,7 +51,11 @@ import TorrentModel
       let real = try bench.check().verified
       #expect(!recorded.hasAny(notIn: real), "a recorded piece was lost")
       #expect(!opened.verified.hasAny(notIn: real), "a wrong byte was called good")
-      #expect(!recorded.hasAny(notIn: { var union = opened.verified; union.formUnion(opened.unchecked); return union }()))
+      #expect(
+        !recorded.hasAny(
+          notIn: {
+            var union = opened.verified; union.formUnion(opened.unchecked); return union
+          }()))
       bench.finish()
     }
     #expect(recorded.count > 0)

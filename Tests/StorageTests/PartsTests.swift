@@ -172,12 +172,15 @@ import TorrentModel
       default:
         guard alone != nil else { continue }
         alone = nil
+        var hasNewcomer = false
         resuming: while true {
           switch gate.resume(workers: 3) {
           case .open: break resuming
           case .dispatch(let jobs):
             for job in jobs { begin(job) }
             // A newcomer in the middle of this stays behind.
+            if hasNewcomer { continue }
+            hasNewcomer = true
             next += 1
             let job = DiskJob(
               storage, .read(BlockRead(token: next, offset: 0, length: 1, block: BlockID(rawValue: 0))))
@@ -194,9 +197,10 @@ import TorrentModel
     }
     // Started in the order of posting: around each job that runs alone nothing was moved.
     for (position, job) in started.enumerated() where isAlone.contains(job) {
-      #expect(started[..<position].allSatisfy { $0 < job } && started[(position + 1)...].allSatisfy { $0 > job })
+      #expect(
+        started[..<position].allSatisfy { $0 < job } && started[(position + 1)...].allSatisfy { $0 > job })
     }
-    #expect(started.count > 50)
+    #expect(started.count > 10)
   }
 
   // MARK: Failures

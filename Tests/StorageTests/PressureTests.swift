@@ -10,7 +10,9 @@ import TorrentModel
     var pieceLength: Int
     var pieces: Int
     var workers: Int
-    var description: String { "\(pool) blocks, \(pieces) pieces of \(pieceLength >> 10) KiB, \(workers) workers" }
+    var description: String {
+      "\(pool) blocks, \(pieces) pieces of \(pieceLength >> 10) KiB, \(workers) workers"
+    }
   }
 
   static let cases = [

@@ -8,7 +8,8 @@ import TorrentModel
 /// What is known of a torrent after the process ended, cleanly or not.
 @Suite struct ResumeTests {
   static let sample = Sample(
-    [("t/one", 200_000, .regular), ("t/two", 300_000, .regular), ("t/three", 150_000, .regular)], pieceLength: 65536)
+    [("t/one", 200_000, .regular), ("t/two", 300_000, .regular), ("t/three", 150_000, .regular)],
+    pieceLength: 65536)
   static var count: Int { sample.geometry.pieceCount }
 
   /// A finished download, saved, in a folder that outlives the disk that made it.
@@ -123,7 +124,9 @@ import TorrentModel
       return body + SHA1.digest(of: body.span).bytes
     }
     #expect(throws: Never.self) { try ResumeRecord(decoding: forged { _ in }) }
-    #expect(throws: ResumeRecord.Problem.unknownVersion(9)) { try ResumeRecord(decoding: forged { $0[8] = 9 }) }
+    #expect(throws: ResumeRecord.Problem.unknownVersion(9)) {
+      try ResumeRecord(decoding: forged { $0[8] = 9 })
+    }
     #expect(throws: ResumeRecord.Problem.notARecord) { try ResumeRecord(decoding: forged { $0[0] = 0 }) }
     // Total length, piece length, number of files, length of the root: all ones, and zero.
     for (at, size) in [(30, 8), (38, 4), (42, 4), (46, 4)] {
@@ -146,14 +149,18 @@ import TorrentModel
       let total = Int64.random(in: 0...Int64(pieceLength) * 500, using: &random)
       let geometry = PieceGeometry(totalLength: total, pieceLength: pieceLength)
       var verified = Bitfield(capacity: geometry.pieceCount)
-      for piece in 0..<geometry.pieceCount where Bool.random(using: &random) { verified.insert(PieceIndex(piece)) }
+      for piece in 0..<geometry.pieceCount where Bool.random(using: &random) {
+        verified.insert(PieceIndex(piece))
+      }
       let stamps = (0...Int.random(in: 0...20, using: &random)).map { _ in
         FileStamp(
-          size: Int64.random(in: -1 ... .max, using: &random), modified: Int64.random(in: .min ... .max, using: &random))
+          size: Int64.random(in: -1 ... .max, using: &random),
+          modified: Int64.random(in: .min ... .max, using: &random))
       }
       let record = ResumeRecord(
         infoHash: InfoHash(hex: String(repeating: "ab", count: 20))!, geometry: geometry, root: "/dir/ärger",
-        verified: verified, userData: drawnBytes(Int.random(in: 0...99, using: &random), seed: 8), stamps: stamps)
+        verified: verified, userData: drawnBytes(Int.random(in: 0...99, using: &random), seed: 8),
+        stamps: stamps)
       let back = try ResumeRecord(decoding: record.encoded())
       #expect(back.infoHash == record.infoHash && back.geometry == geometry && back.root == record.root)
       #expect(back.verified == verified && back.userData == record.userData && back.stamps == stamps)
@@ -163,7 +170,8 @@ import TorrentModel
   @Test func aRecordOfAnotherTorrentIsRefused() throws {
     let folder = TemporaryFolder()
     try finished(folder)
-    let other = Sample([("t/one", 200_000, .regular), ("t/two", 450_000, .regular)], pieceLength: 65536, seed: 44)
+    let other = Sample(
+      [("t/one", 200_000, .regular), ("t/two", 450_000, .regular)], pieceLength: 65536, seed: 44)
     let bench = try Bench(other, folder: folder)
     let result = try bench.open()
     #expect(result.recordProblem == .otherTorrent && result.verified.isEmpty)
@@ -184,7 +192,8 @@ import TorrentModel
       try bench.waitVerified(4)
       try bench.save(Bitfield(capacity: 10, saved))
       // More pieces, some of them cut off in the middle, then nothing.
-      let more = ResumeTests.sample.blocks.filter { !saved.contains($0.piece.offset) }.shuffled(using: &random)
+      let more = ResumeTests.sample.blocks.filter { !saved.contains($0.piece.offset) }.shuffled(
+        using: &random)
       try bench.post(Array(more.prefix(more.count / 2)))
       bench.disk.shutdown()
     }
@@ -198,7 +207,8 @@ import TorrentModel
       // The bytes themselves, piece by piece.
       let start = Int(ResumeTests.sample.geometry.start(of: piece))
       let length = ResumeTests.sample.geometry.length(of: piece)
-      #expect(contentsOnDisk(bench, start, length) == Array(ResumeTests.sample.contents[start..<start + length]))
+      #expect(
+        contentsOnDisk(bench, start, length) == Array(ResumeTests.sample.contents[start..<start + length]))
     }
     try bench.post(ResumeTests.sample.blocks.filter { !have[$0.piece] })
     try bench.waitVerified(10 - have.count)

@@ -54,12 +54,9 @@ final class CheckTask: Sendable {
     for _ in 0..<threads { core.checkQueue.post { $0.append(self) } }
   }
 
-  /// Bytes of a slice, when pieces are shorter than that.
-  private static let sliceLength = 16 << 20
-
-  /// Takes the next pieces, in order. At least `lanes` of them, as long as there are.
-  func takeSlice(lanes: Int, isClosing: Bool, into slice: inout [PieceIndex]) {
-    let count = max(lanes, CheckTask.sliceLength / storage.geometry.pieceLength)
+  /// Takes the next pieces, in order. About `length` bytes, but at least `lanes` pieces, as long as there are.
+  func takeSlice(lanes: Int, length: Int, isClosing: Bool, into slice: inout [PieceIndex]) {
+    let count = max(lanes, length / storage.geometry.pieceLength)
     state.withLock { state in
       if isClosing || storage.isCancelled(longJob: number) { state.isCancelled = true }
       guard !state.isCancelled, state.failure == nil else { return }
@@ -118,7 +115,9 @@ final class CheckTask: Sendable {
     var files = FileSet(capacity: storage.files.count + 1)
     for file in storage.files.indices {
       let pieces = storage.layout.pieces(of: file, in: storage.geometry)
-      guard let first = verified.first(from: pieces.lowerBound), first.offset < pieces.upperBound else { continue }
+      guard let first = verified.first(from: pieces.lowerBound), first.offset < pieces.upperBound else {
+        continue
+      }
       switch map.placements[file] {
       case .own: files[file] = true
       case .part: files[storage.files.count] = true
@@ -156,7 +155,8 @@ extension TorrentFiles {
   func nothingToCheck(_ wanted: Bitfield?) -> CheckResult {
     let count = storage.geometry.pieceCount
     return CheckResult(
-      verified: Bitfield(capacity: count), checked: wanted ?? Bitfield(fullCapacity: count), wasCancelled: false)
+      verified: Bitfield(capacity: count), checked: wanted ?? Bitfield(fullCapacity: count),
+      wasCancelled: false)
   }
 
   /// Prepares to hash a torrent in the making. Nil when it has no bytes.
@@ -166,6 +166,7 @@ extension TorrentFiles {
     guard count > 0 else { return nil }
     cache.forget(torrent: storage.id)
     return CheckTask(
-      storage, .hash, number: number, pieces: Bitfield(fullCapacity: count), absent: Bitfield(capacity: count))
+      storage, .hash, number: number, pieces: Bitfield(fullCapacity: count), absent: Bitfield(capacity: count)
+    )
   }
 }

@@ -62,7 +62,9 @@ final class Checker {
     let start = monotonicNow()
     while true {
       slice.removeAll(keepingCapacity: true)
-      task.takeSlice(lanes: HashEngine.maximumLanes, isClosing: core.isClosing, into: &slice)
+      task.takeSlice(
+        lanes: HashEngine.maximumLanes, length: core.tuning.sliceLength, isClosing: core.isClosing,
+        into: &slice)
       guard !slice.isEmpty else { break }
       hashSlice(of: task)
       if let progress = task.finishSlice(checked: checked, verified: verified, hashes: hashes) {
@@ -89,7 +91,8 @@ final class Checker {
     readBytes = 0
     let blocks = max(1, task.storage.geometry.maxBlocksPerPiece)
     // Short pieces fill the scratch blocks whole; of long ones each lane gets an equal share.
-    let width = blocks * HashEngine.maximumLanes <= scratch.count
+    let width =
+      blocks * HashEngine.maximumLanes <= scratch.count
       ? scratch.count / blocks : min(HashEngine.maximumLanes, scratch.count)
     let share = min(blocks, scratch.count / width)
     if isCold { announce(slice[...], of: task.storage, from: 0) }
@@ -149,7 +152,9 @@ final class Checker {
       if !read(task) { isGoingOn = false }
       position += share * blockLength
       for (lane, piece) in group.enumerated() where geometry.length(of: piece) <= position {
-        guard let stream = streams[lane], geometry.length(of: piece) > position - share * blockLength else { continue }
+        guard let stream = streams[lane], geometry.length(of: piece) > position - share * blockLength else {
+          continue
+        }
         lanes.finish(stream)
       }
       lanes.run { stream, digest in
@@ -235,8 +240,11 @@ final class Checker {
     var end: Int64 = 0
     func announceRun() {
       guard end > start else { return }
-      for span in storage.layout.spans(from: start, length: end - start) where map.placements[span.file] == .own {
-        guard let file = try? io.cache.file(span.file, of: storage, map: map, writing: false) else { continue }
+      for span in storage.layout.spans(from: start, length: end - start)
+      where map.placements[span.file] == .own {
+        guard let file = try? io.cache.file(span.file, of: storage, map: map, writing: false) else {
+          continue
+        }
         io.cache.fileSystem.willRead(file.descriptor, offset: span.offset, length: span.length)
       }
     }

@@ -34,9 +34,13 @@ final class Controller {
       completions.append(storage, .saved)
     } catch {
       completions.append(storage, .operationFailed(error))
-      // What was written is not safe, or not there any more: unlike a record that could not be written, that is the
-      // torrent's own trouble.
-      if error.operation != .save { core.stop(storage, error, worker: nil, into: &completions) }
+      // When what was written is not safe, or not there any more, the torrent is in trouble; not when only its record
+      // could not be written.
+      switch error.cause {
+      case _ where error.operation == .save: break
+      case .permission, .tooManyFiles: break
+      default: core.stop(storage, error, worker: nil, into: &completions)
+      }
     }
     completions.deliver()
     core.finishedSave(storage)

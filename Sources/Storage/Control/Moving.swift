@@ -89,7 +89,9 @@ extension TorrentFiles {
       defer { fileSystem.close(target) }
       let count = try fileSystem.copy(from: source, at: 0, to: target, at: 0, length: status.size)
       guard count == status.size else { throw SystemError(code: EIO) }
-      if number < partNumber, storage.files[number].kind == .executable { try fileSystem.setExecutable(target) }
+      if number < partNumber, storage.files[number].kind == .executable {
+        try fileSystem.setExecutable(target)
+      }
       try fileSystem.sync(target)
       // With its old time a copy is as good as the file it was made from.
       try fileSystem.setModified(target, to: status.modified)

@@ -16,7 +16,7 @@ extension TorrentFiles {
 
     var result = trust(now, options: options)
     storage.noteSurvey(now, forgettingWrites: options.known == nil)
-    guard options.createsFiles, let root else { return result }
+    guard options.createsFiles else { return result }
     // Files that are wanted by now but still in the part file: an earlier run ended before they could move.
     let late = storage.files.indices.filter { map.wanted[$0] && map.placements[$0] == .part }
     if !late.isEmpty {
@@ -26,9 +26,16 @@ extension TorrentFiles {
         if result.verified.remove(PieceIndex(piece)) { result.unchecked.insert(PieceIndex(piece)) }
       }
     }
-    try makeLinksAndEmptyFiles(root: root, path: rootPath)
-    if storage.allocation == .full { try reserveAll() }
+    try makeWanted()
     return result
+  }
+
+  /// Makes what of the wanted files has to be there before any piece is.
+  func makeWanted() throws(StorageFailure) {
+    let map = storage.map
+    let root = try cache.root(of: storage, map: map, creating: true)
+    try makeLinksAndEmptyFiles(root: root.descriptor, path: map.root)
+    if storage.allocation == .full { try reserveAll() }
   }
 
   /// Decides for each file where it lives, by what is there and what is wanted.
@@ -67,7 +74,8 @@ extension TorrentFiles {
       pieces = judge.judge(record?.verified) { file in record?.stamps[file] == now[file] }
     }
     return OpenResult(
-      verified: pieces.verified, unchecked: pieces.unchecked, userData: record?.userData, recordProblem: problem)
+      verified: pieces.verified, unchecked: pieces.unchecked, userData: record?.userData,
+      recordProblem: problem)
   }
 
   /// Whatever has no bytes is complete as soon as it exists.

@@ -57,7 +57,9 @@ extension TorrentFiles {
           throw failure(.sync, error, root: map.root, file: number)
         }
       }
-      if unsynced.written[number] { stamps.append((number, try stamp(of: number, file, map: map, root: root))) }
+      if unsynced.written[number] {
+        stamps.append((number, try stamp(of: number, file, map: map, root: root)))
+      }
     }
     return stamps
   }

@@ -24,6 +24,7 @@ extension TorrentFiles {
     }
     storage.setMap(FileMap(root: old.root, wanted: wanted, placements: placements, partFile: partFile))
     try dropUnused(of: partFile, map: storage.map)
+    try makeWanted()
   }
 
   /// Moves what the part file has of a file to its own place. The file appears at its name only when it holds everything,
@@ -47,10 +48,12 @@ extension TorrentFiles {
         guard let slot = partFile.offset(of: PieceIndex(rawValue: piece)) else { continue }
         let pieceStart = storage.geometry.start(of: PieceIndex(rawValue: piece))
         let from = max(start, pieceStart)
-        let to = min(start + length, pieceStart + Int64(storage.geometry.length(of: PieceIndex(rawValue: piece))))
+        let to = min(
+          start + length, pieceStart + Int64(storage.geometry.length(of: PieceIndex(rawValue: piece))))
         // The piece may have other files' bytes only; then the part file ends early, and there is nothing to take.
         _ = try fileSystem.copy(
-          from: source.descriptor, at: slot + from - pieceStart, to: target, at: from - start, length: to - from)
+          from: source.descriptor, at: slot + from - pieceStart, to: target, at: from - start,
+          length: to - from)
       }
       if storage.allocation == .sparse { try fileSystem.setSize(target, to: length) }
       if storage.files[number].kind == .executable { try fileSystem.setExecutable(target) }

@@ -11,11 +11,14 @@ struct Trust {
   /// Splits the pieces that a source (record or memory) names into those that can be relied on and those that have to be
   /// looked at again: pieces any of whose files changed since. Pieces the source does not name are missing if their files
   /// did not change. Without a source every piece whose files are there has to be looked at.
-  func judge(_ named: Bitfield?, isUnchanged: (_ file: Int) -> Bool) -> (verified: Bitfield, unchecked: Bitfield) {
+  func judge(_ named: Bitfield?, isUnchanged: (_ file: Int) -> Bool) -> (
+    verified: Bitfield, unchecked: Bitfield
+  ) {
     let count = storage.geometry.pieceCount
     guard let named else { return (Bitfield(capacity: count), possible()) }
     var changed = Bitfield(capacity: count)
-    for file in storage.files.indices where map.placements[file] != .none && !standsUnchanged(file, isUnchanged) {
+    for file in storage.files.indices
+    where map.placements[file] != .none && !standsUnchanged(file, isUnchanged) {
       for piece in storage.layout.pieces(of: file, in: storage.geometry) { changed.insert(PieceIndex(piece)) }
     }
     guard !changed.isEmpty else { return (named, Bitfield(capacity: count)) }

@@ -58,8 +58,7 @@ struct ContentIO: ~Copyable {
       case .own:
         let file = try cache.file(span.file, of: storage, map: map, writing: true)
         try cache.look(at: file, number: span.file, of: storage, map: map, operation: .write)
-        file.reserve(
-          offset: span.offset, length: span.length, fileLength: storage.layout.length(of: span.file))
+        file.reserve(offset: span.offset, length: span.length, of: storage.layout.length(of: span.file))
         try write(isWhole ? segments : part, to: file, span.file, of: storage, map: map, at: span.offset)
       case .part:
         let whole = isWhole ? segments : part
@@ -126,7 +125,8 @@ struct ContentIO: ~Copyable {
       case .own:
         let file = try cache.file(span.file, of: storage, map: map, writing: false)
         try cache.look(at: file, number: span.file, of: storage, map: map, operation: .read)
-        try read(isWhole ? segments : part, span.length, file, span.file, of: storage, map: map, at: span.offset)
+        try read(
+          isWhole ? segments : part, span.length, file, span.file, of: storage, map: map, at: span.offset)
       case .part:
         let whole = isWhole ? segments : part
         try readFromPartFile(whole, span: span, of: storage, map: map)

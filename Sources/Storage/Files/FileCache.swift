@@ -174,7 +174,8 @@ extension FileCache {
       let descriptor = try withDescriptors { () throws(SystemError) in
         try fileSystem.open(path, below: root.descriptor, for: access)
       }
-      let reservesAhead = writing && storage.allocation == .ahead && number < storage.files.count
+      let reservesAhead =
+        writing && storage.allocation == .ahead && number < storage.files.count
         && fileSystem.prefersReserved(descriptor)
       let file = try adopt(descriptor, isWritable: writing, reservesAhead: reservesAhead)
       if file.size < expected { throw SystemError(code: FileCache.truncated) }

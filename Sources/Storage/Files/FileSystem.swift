@@ -37,7 +37,8 @@ public enum FileAccess: Hashable, Sendable {
 public protocol FileSystem: Sendable {
   // Contents.
   /// Writes all segments end to end.
-  func write(_ segments: Span<BlockSegment>, of pool: BlockPool, to file: CInt, at offset: Int64) throws(SystemError)
+  func write(_ segments: Span<BlockSegment>, of pool: BlockPool, to file: CInt, at offset: Int64)
+    throws(SystemError)
   /// Fills the segments end to end; returns the bytes read, fewer at the end of the file.
   func read(
     into segments: Span<BlockSegment>, of pool: BlockPool, from file: CInt, at offset: Int64

@@ -21,7 +21,9 @@ final class OpenFile: Sendable {
     var chunks: [UInt64] = []
   }
 
-  init(descriptor: CInt, status: FileStatus, isWritable: Bool, reservesAhead: Bool, fileSystem: any FileSystem) {
+  init(
+    descriptor: CInt, status: FileStatus, isWritable: Bool, reservesAhead: Bool, fileSystem: any FileSystem
+  ) {
     self.descriptor = descriptor
     self.isWritable = isWritable
     self.device = status.device
@@ -43,10 +45,13 @@ final class OpenFile: Sendable {
 
   /// Bytes of a chunk of space taken ahead.
   static let chunkLength: Int64 = 16 << 20
+  private static let leastLength: Int64 = 1 << 20
 
   /// Takes space for the chunks that a write touches, as far as that was not done and the file system can. A failure is
   /// not one: the write itself will tell when the disk is full.
-  func reserve(offset: Int64, length: Int64, fileLength: Int64) {
+  func reserve(offset: Int64, length: Int64, of fileLength: Int64) {
+    // A file that is written with one or two calls gains nothing.
+    guard fileLength > OpenFile.leastLength else { return }
     reservation.withLock { reservation in
       guard reservation.isOn, length > 0 else { return }
       let first = Int(offset / OpenFile.chunkLength)

@@ -113,7 +113,8 @@ final class PartFile: Sendable {
   func drop(_ piece: PieceIndex, file: CInt, fileSystem: any FileSystem) throws(SystemError) {
     try state.withLock { state throws(SystemError) in
       guard let slot = state.slots[piece.rawValue] else { return }
-      try fileSystem.write([0, 0, 0, 0], to: file, at: Int64(PartFile.headerLength) + Int64(piece.rawValue) * 4)
+      try fileSystem.write(
+        [0, 0, 0, 0], to: file, at: Int64(PartFile.headerLength) + Int64(piece.rawValue) * 4)
       state.slots[piece.rawValue] = nil
       state.free.append(slot)
     }

@@ -55,7 +55,9 @@ public struct RealFileSystem: FileSystem {
       if count == 0 { break }
       if count < 0 {
         // Kernels and file systems differ in what they copy themselves; the plain way works everywhere.
-        guard [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM].contains(errno) else { throw SystemError(code: errno) }
+        guard [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM].contains(errno) else {
+          throw SystemError(code: errno)
+        }
         let bytes = try read(min(step, 1 << 20), from: source, at: sourceOffset + done)
         if bytes.isEmpty { break }
         try write(bytes, to: target, at: targetOffset + done)
@@ -92,7 +94,9 @@ public struct RealFileSystem: FileSystem {
     if code != 0 { throw SystemError(code: code) }
   }
 
-  public func setSize(_ file: CInt, to size: Int64) throws(SystemError) { try check(ftruncate(file, off_t(size))) }
+  public func setSize(_ file: CInt, to size: Int64) throws(SystemError) {
+    try check(ftruncate(file, off_t(size)))
+  }
 
   public func setModified(_ file: CInt, to nanoseconds: Int64) throws(SystemError) {
     // Rounded down, so that the part below a second is never negative.

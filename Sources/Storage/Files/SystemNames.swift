@@ -33,7 +33,8 @@ extension RealFileSystem {
       if file < 0 { throw SystemError(code: errno) }
     case .write, .create:
       let flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (access == .create ? O_CREAT : 0)
-      file = try inParent(of: path, below: folder, creating: access == .create) { parent, name throws(SystemError) in
+      file = try inParent(of: path, below: folder, creating: access == .create) {
+        parent, name throws(SystemError) in
         let file = unsafe openat(parent, name, flags, 0o666)
         if file < 0 { throw SystemError(code: errno) }
         return file

@@ -32,7 +32,9 @@ extension PieceWorker {
     var verified: [Int] = []
     var digests: [Int: [UInt64]] = [:]
     for slot in batch {
-      guard let storage = table[slot].storage, table[slot].hashed == table[slot].places.count else { continue }
+      guard let storage = table[slot].storage, table[slot].hashed == table[slot].places.count else {
+        continue
+      }
       let piece = table[slot].piece
       guard table[slot].isRight else {
         failedBefore[storage.id, default: []].insert(piece)

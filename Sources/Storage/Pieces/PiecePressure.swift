@@ -18,7 +18,8 @@ extension PieceWorker {
     var isEnough: Bool {
       held == 0 || (pool.available >= 2 * tuning.lowWater && held <= tuning.heldBlocks * 3 / 4)
     }
-    if isEnough { return }
+    // Blocks that wait in the queue may complete what is unfinished now: those first.
+    if isEnough || queue.hasJobs { return }
     writeInOrderParts(of: PieceWorker.worthwhileBlocks) { isEnough }
     if isEnough || pool.available >= tuning.lowWater { return }
     writeInOrderParts(of: 1) { isEnough }
@@ -41,7 +42,9 @@ extension PieceWorker {
     let slots = fullestFirst(least: least) { table[$0].frontier - table[$0].hashed }
     var next = 0
     while next < slots.count, !isEnough() {
-      for slot in slots[next..<min(next + 16, slots.count)] where table[slot].storage != nil { makeReady(slot) }
+      for slot in slots[next..<min(next + 16, slots.count)] where table[slot].storage != nil {
+        makeReady(slot)
+      }
       next += 16
       if !ready.isEmpty { runBatch() }
     }

@@ -34,7 +34,7 @@ final class PieceWorker {
   var pending = WriteRun()
   var streamSlots: [StreamID: Int] = [:]
 
-  private let queue: WorkQueue<PieceJob>
+  let queue: WorkQueue<PieceJob>
   private var jobs: [PieceJob] = []
   private var tally = JobTally()
   /// When the ready pieces are to be hashed at the latest.
@@ -58,7 +58,7 @@ final class PieceWorker {
   func run() {
     while true {
       switch queue.take(into: &jobs, timeout: timeout()) {
-      case .closed: return forgetAll()
+      case .closed: return finish()
       case .timeout: break
       case .jobs: take()
       }
@@ -89,6 +89,8 @@ final class PieceWorker {
         flush(storage)
         tally.add(storage)
       case .notice(let storage, .forget):
+        // What is complete was posted before: it still counts, unless the torrent failed.
+        if !ready.isEmpty, !storage.isStopped.load(ordering: .acquiring) { runBatch() }
         forget(storage)
         tally.add(storage)
       case .relieve: isAskedToRelieve = true
@@ -172,7 +174,10 @@ final class PieceWorker {
     }
   }
 
-  private func forgetAll() {
+  /// The service shuts down: complete pieces are still written.
+  private func finish() {
+    if !ready.isEmpty { runBatch() }
+    completions.deliver()
     var slots: [Int] = []
     table.forEach { slots.append($0) }
     for slot in slots { drop(slot) }

@@ -30,7 +30,8 @@ public struct ResumeRecord: Sendable {
       case .unreadable(let code): "the resume record cannot be read: \(SystemError(code: code))"
       case .tooLong: "the resume record is too long to be one"
       case .notARecord: "the file is no resume record"
-      case .unknownVersion(let version): "the resume record has version \(version), which this program does not know"
+      case .unknownVersion(let version):
+        "the resume record has version \(version), which this program does not know"
       case .corrupt: "the resume record is damaged"
       case .otherTorrent: "the resume record belongs to another torrent"
       case .otherLayout: "the resume record is of other files or pieces than the torrent has"
@@ -82,7 +83,8 @@ extension ResumeRecord {
     guard let version = reader.integer(UInt16.self) else { throw .corrupt }
     guard version == ResumeRecord.version else { throw .unknownVersion(version) }
     let end = bytes.count - ResumeRecord.checksumLength
-    guard end >= reader.offset, SHA1.digest(of: bytes.span.extracting(..<end)).bytes == Array(bytes[end...]) else {
+    guard end >= reader.offset, SHA1.digest(of: bytes.span.extracting(..<end)).bytes == Array(bytes[end...])
+    else {
       throw .corrupt
     }
     // The checksum says that we wrote this; the bounds hold all the same.
@@ -130,8 +132,11 @@ extension ResumeRecord {
   }
 
   /// As ``read(at:fileSystem:)``, and the record must be of this torrent.
-  static func read(for storage: TorrentStorage, _ fileSystem: any FileSystem) throws(Problem) -> ResumeRecord? {
-    guard let path = storage.recordPath, let record = try read(at: path, fileSystem: fileSystem) else { return nil }
+  static func read(for storage: TorrentStorage, _ fileSystem: any FileSystem) throws(Problem) -> ResumeRecord?
+  {
+    guard let path = storage.recordPath, let record = try read(at: path, fileSystem: fileSystem) else {
+      return nil
+    }
     guard record.infoHash == storage.infoHash else { throw .otherTorrent }
     guard record.geometry == storage.geometry, record.stamps.count == storage.files.count + 1 else {
       throw .otherLayout

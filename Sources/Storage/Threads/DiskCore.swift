@@ -23,6 +23,8 @@ struct DiskTuning: Sendable {
   var workerScratch: Int
   /// Blocks each checking thread reads into.
   var checkScratch: Int
+  /// Bytes of pieces that a checking thread takes at a time, unless sixteen pieces are more.
+  var sliceLength = 16 << 20
 
   /// The longest run of one write, in blocks.
   static let runBlocks = 256
@@ -34,7 +36,7 @@ struct DiskTuning: Sendable {
     lowWater = max(2, capacity / 16)
     waitingBlocks = max(1, capacity / 16)
     workerScratch = max(1, min(32, capacity / (128 * workers)))
-    checkScratch = max(1, min(64, capacity / (32 * checkers)))
+    checkScratch = max(1, min(128, capacity / (16 * checkers)))
   }
 }
 
@@ -197,6 +199,16 @@ final class DiskCore: Sendable {
     controlQueue.close()
   }
 
+  /// Gives back the blocks of jobs that reached a queue when its thread had ended. Only after all threads have.
+  func releaseStragglers() {
+    var jobs: [PieceJob] = []
+    for queue in pieceQueues {
+      guard case .jobs = queue.take(into: &jobs) else { continue }
+      for case .block(_, _, _, let id) in jobs { pool.release(id) }
+      jobs.removeAll()
+    }
+  }
+
   /// The service shuts down: long jobs end early.
   var isClosing: Bool { closing.load(ordering: .relaxed) }
 
@@ -224,7 +236,8 @@ final class DiskCore: Sendable {
 
   /// A torrent cannot go on. The workers forget its blocks; `worker` has done so already. Says so once.
   func stop(
-    _ storage: TorrentStorage, _ failure: StorageFailure, worker: Int?, into completions: inout CompletionBuffer
+    _ storage: TorrentStorage, _ failure: StorageFailure, worker: Int?,
+    into completions: inout CompletionBuffer
   ) {
     if let file = failure.file {
       switch failure.cause {

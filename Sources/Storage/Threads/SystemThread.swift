@@ -52,8 +52,7 @@ struct Thread: Sendable {
     let code = unsafe pthread_create(
       &handle, &attributes,
       { argument in
-        guard let argument = unsafe argument else { return nil }
-        let body = unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
+        let body = unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
         unsafe spate_thread_name(body.name)
         body.run()
         return nil
