@@ -110,6 +110,7 @@ let package = Package(
     tests("EngineTests", ["Engine", "TrackerServer"] + pureRooms + groundRooms),
     tests("TrackerServerTests", ["TrackerServer", "TrackerProtocol", "Reactor"]),
     tests("HouseRulesTests", []),
+    tests("CommandTests", ["SpateCommand", "Engine", system]),
     tests(
       "Simulation", ["Swarm", "TorrentModel", "PeerWire", "TrackerProtocol"] + collections,
       path: "Tests/Simulation"),

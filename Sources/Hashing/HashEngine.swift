@@ -3,12 +3,13 @@ import CHash
 /// A choice of kernels: which one serves how many waiting streams.
 ///
 /// The automatic choice takes what finishes soonest by measured cost, among the kernels that the processor allows and
-/// that agreed with OpenSSL at start. The environment variable `SPATE_HASH` (`openssl`, `shani`, `avx2`, `avx512`) forces a
-/// family for the process; an engine can also be named for each ``HashLanes`` and hasher.
+/// that agreed with OpenSSL at start. The environment variable `SPATE_HASH` (`openssl`, `shani`, `avx2`, `avx512`)
+/// forces a family for the process; an engine can also be named for each ``HashLanes`` and hasher.
 @safe
 @frozen
 public struct HashEngine: Equatable, @unchecked Sendable, CustomStringConvertible {
-  // The table behind the pointer is immutable: filled in once, before any thread can have the pointer, and never freed.
+  // The table behind the pointer is immutable: filled in once, before any thread can have the pointer, and never
+  // freed.
   let table: OpaquePointer
 
   init(table: OpaquePointer) { unsafe self.table = table }

@@ -1,7 +1,7 @@
 import CHash
 
-/// A piece of code that hashes one or several streams at once. Which there are depends on the processor family; which can
-/// be used, on the processor.
+/// A piece of code that hashes one or several streams at once. Which there are depends on the processor family; which
+/// can be used, on the processor.
 @frozen
 public struct HashKernel: Hashable, Sendable, CustomStringConvertible {
   let index: CInt
@@ -29,8 +29,8 @@ public struct HashKernel: Hashable, Sendable, CustomStringConvertible {
   /// Whether the self-test at start found it equal to OpenSSL. A kernel that is not is never used.
   public var agrees: Bool { unsafe information.agrees }
 
-  /// Runs the self-test again. With `faultInLane` a bit of that lane's result is flipped before it is compared, so the
-  /// answer must be false: a test of the test.
+  /// Runs the self-test again. With `faultInLane` a bit of that lane's result is flipped before it is compared, so
+  /// the answer must be false: a test of the test.
   public func passesSelfTest(faultInLane lane: Int? = nil) -> Bool {
     spate_hash_self_test(index, lane.map(CInt.init(clamping:)) ?? -1)
   }

@@ -1,11 +1,12 @@
 import BlockPool
 
-/// Many messages hashed side by side, in the lanes of wide registers: pieces of a torrent as their blocks arrive, or whole.
+/// Many messages hashed side by side, in the lanes of wide registers: pieces of a torrent as their blocks arrive, or
+/// whole.
 ///
-/// A piece is a stream. Its blocks are queued in order with ``append(_:block:offset:count:)`` as they are there, and after the
-/// last one ``finish(_:)`` asks for the digest. Nothing is hashed until ``run(_:)``, which takes the next block of up to
-/// 16 streams at a time, and whatever kernel finishes soonest for as many as there are (``HashEngine``). So queue what has
-/// come before each run: sixteen streams take about four times as long as one.
+/// A piece is a stream. Its blocks are queued in order with ``append(_:block:offset:count:)`` as they are there, and
+/// after the last one ``finish(_:)`` asks for the digest. Nothing is hashed until ``run(_:)``, which takes the next
+/// block of up to 16 streams at a time, and whatever kernel finishes soonest for as many as there are
+/// (``HashEngine``). So queue what has come before each run: sixteen streams take about four times as long as one.
 ///
 /// ```swift
 /// let piece = lanes.open()
@@ -15,8 +16,8 @@ import BlockPool
 /// lanes.run { stream, digest in … }
 /// ```
 ///
-/// Blocks are read where they lie: whoever queues one leaves it alone until it is consumed. That is when ``run(_:)`` or
-/// ``cancel(_:)`` has returned, or, between calls of ``runPass(_:)``, as far as ``consumedBytes(of:)`` says.
+/// Blocks are read where they lie: whoever queues one leaves it alone until it is consumed. That is when ``run(_:)``
+/// or ``cancel(_:)`` has returned, or, between calls of ``runPass(_:)``, as far as ``consumedBytes(of:)`` says.
 ///
 /// Belongs to one thread. Once as many streams and blocks were in use as ever will be, nothing here takes memory.
 public final class HashLanes<Digest: HashDigest> {
@@ -46,8 +47,8 @@ public final class HashLanes<Digest: HashDigest> {
     scheduler.append(stream, block: block, offset: offset, count: count)
   }
 
-  /// Hashes bytes that lie elsewhere, at once, and what is queued on the stream before them: they may change when this
-  /// returns. Alone in its lanes, so for headers and odd bytes, not for bulk.
+  /// Hashes bytes that lie elsewhere, at once, and what is queued on the stream before them: they may change when
+  /// this returns. Alone in its lanes, so for headers and odd bytes, not for bulk.
   public func append(_ stream: StreamID, bytes: RawSpan) {
     scheduler.append(stream, bytes: bytes)
   }
@@ -62,15 +63,15 @@ public final class HashLanes<Digest: HashDigest> {
   /// again; queued ones are taken in order.
   public func consumedBytes(of stream: StreamID) -> UInt64 { scheduler.consumedBytes(of: stream) }
 
-  /// Hashes all that is queued; then every queued block is consumed. Delivers the digests of finished streams as they come,
-  /// whose ids are stale from then on. The closure may open, fill, finish and cancel other streams: what it queues is
-  /// hashed as well.
+  /// Hashes all that is queued; then every queued block is consumed. Delivers the digests of finished streams as they
+  /// come, whose ids are stale from then on. The closure may open, fill, finish and cancel other streams: what it
+  /// queues is hashed as well.
   public func run(_ onFinished: (StreamID, Digest) -> Void) {
     while runPass(onFinished) {}
   }
 
-  /// Hashes one batch: a block each of as many as 64 streams, and the padding of streams that ended in the batch before.
-  /// For callers with other things to see to in between. Returns false when there was nothing to do.
+  /// Hashes one batch: a block each of as many as 64 streams, and the padding of streams that ended in the batch
+  /// before. For callers with other things to see to in between. Returns false when there was nothing to do.
   public func runPass(_ onFinished: (StreamID, Digest) -> Void) -> Bool {
     precondition(!isDelivering, "the lanes are running")
     guard scheduler.runPass() else { return false }

@@ -9,10 +9,11 @@ import CHash
 
 /// The scheduler behind ``HashLanes``, for either algorithm: both chain 64-byte blocks and pad alike.
 ///
-/// A stream with something to hash is in the ready list, first in first out. A pass takes streams from its front, asks each
-/// for its next work, and hands the shim two batches: the tails (a message block pieced together from two pool blocks, or
-/// padding), one or two message blocks each, and then the runs of whole message blocks that lie in pool blocks. They are kept
-/// apart because a lane with padding would run dry at once beside lanes with 256 message blocks.
+/// A stream with something to hash is in the ready list, first in first out. A pass takes streams from its front,
+/// asks each for its next work, and hands the shim two batches: the tails (a message block pieced together from two
+/// pool blocks, or padding), one or two message blocks each, and then the runs of whole message blocks that lie in
+/// pool blocks. They are kept apart because a lane with padding would run dry at once beside lanes with 256 message
+/// blocks.
 @safe
 final class LaneScheduler {
   static let messageBlock = Int(SPATE_HASH_BLOCK_BYTES)
@@ -179,7 +180,8 @@ final class LaneScheduler {
 
   // MARK: Passes
 
-  /// Hashes one batch and collects the digests that came out of it in `finished`. Returns false when nothing was queued.
+  /// Hashes one batch and collects the digests that came out of it in `finished`. Returns false when nothing was
+  /// queued.
   func runPass() -> Bool {
     finished.removeAll(keepingCapacity: true)
     guard !isIdle else { return false }
@@ -243,8 +245,8 @@ final class LaneScheduler {
     streams.free(slot)
   }
 
-  /// Takes what is too short to hash into the tail, and says what to hash then. Asking again gives the same run; a tail
-  /// must be hashed before the stream is asked again.
+  /// Takes what is too short to hash into the tail, and says what to hash then. Asking again gives the same run; a
+  /// tail must be hashed before the stream is asked again.
   private func nextWork(of slot: Int32) -> Work {
     while true {
       let entry = unsafe streams.slots[Int(slot)]

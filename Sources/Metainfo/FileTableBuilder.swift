@@ -18,7 +18,7 @@ struct FileTableBuilder {
   private var folderNames = NameList()
   private var fold = NameFolding()
 
-  private var links: [Link] = []
+  private var links: [LinkResolver.Link] = []
 
   /// The path that is being read: the folder it has reached, its names and bytes so far.
   private var folder: UInt32 = 0
@@ -26,12 +26,6 @@ struct FileTableBuilder {
   private var pathLength = 0
   /// The safe form of the component in hand.
   private var component: [UInt8] = []
-
-  private struct Link {
-    var file: UInt32
-    /// Safe names of the target, outermost first.
-    var components: [[UInt8]]
-  }
 
   init(rules: PathRules) {
     self.rules = rules
@@ -84,13 +78,14 @@ struct FileTableBuilder {
 
   /// Makes the file added last a symbolic link to a path of the torrent, if there is such a path in the end.
   mutating func linkLast(to target: [[UInt8]]) {
-    var components: [[UInt8]] = []
-    for raw in target {
+    let components = target.map { raw in
       var name: [UInt8] = []
       SafeName.append(raw.span, to: &name, rules: rules)
-      components.append(name)
+      return rules.foldsNames ? fold.key(of: name) : name
     }
-    links.append(Link(file: UInt32(truncatingIfNeeded: count - 1), components: components))
+    links.append(
+      LinkResolver.Link(
+        file: UInt32(truncatingIfNeeded: count - 1), folder: parents[count - 1], components: components))
   }
 
   private mutating func add(length: Int64, attributes: FileAttributes) throws(MetainfoError.Problem) {
@@ -168,46 +163,22 @@ extension FileTableBuilder {
     names = renamed
   }
 
-  /// Finds the file or folder each symbolic link leads to. One that leads nowhere, or in a circle, becomes a plain file:
-  /// it is empty, and nothing else in the torrent goes through it, for a path through it would be a folder's.
+  /// Gives symbolic links their targets. One that leads nowhere becomes a plain file: it is empty, and nothing else in
+  /// the torrent goes through it, for a path through it would make it a folder.
   private mutating func resolveLinks(
     _ taken: TakenNames
   ) -> (symlinks: [FileTableStorage.Symlink], plain: [Int]) {
-    var targets: [UInt32: FileTableStorage.Node] = [:]
-    for link in links { targets[link.file] = node(at: link.components, taken) }
+    var resolver = LinkResolver(links, taken)
     var symlinks: [FileTableStorage.Symlink] = []
     var plain: [Int] = []
     for link in links {
-      if let target = targets[link.file], !isCircular(from: link.file, targets) {
+      if let target = resolver.target(ofLink: link.file) {
         symlinks.append(FileTableStorage.Symlink(file: link.file, target: target))
       } else {
-        targets[link.file] = nil
         attributes[Int(link.file)].remove(.symlink)
         plain.append(Int(link.file))
       }
     }
     return (symlinks, plain)
-  }
-
-  private mutating func node(at components: [[UInt8]], _ taken: TakenNames) -> FileTableStorage.Node? {
-    var folder: UInt32 = 0
-    for (place, name) in components.enumerated() {
-      let key = rules.foldsNames ? fold.key(of: name) : name
-      guard let node = taken.node(named: key, in: folder) else { return nil }
-      if place == components.count - 1 { return node }
-      guard case .folder(let next) = node else { return nil }
-      folder = next
-    }
-    return nil
-  }
-
-  private func isCircular(from file: UInt32, _ targets: [UInt32: FileTableStorage.Node]) -> Bool {
-    var current = file
-    // Linux gives up after 40 links in a row.
-    for _ in 0..<40 {
-      guard case .file(let next)? = targets[current] else { return false }
-      current = next
-    }
-    return true
   }
 }

@@ -111,7 +111,8 @@ public final class Connection: LoopSource {
   /// Takes over a connected socket: an accepted one, or one that another loop detached. When it throws, the
   /// descriptor is still the caller's.
   public init(
-    adopting descriptor: CInt, remoteAddress: SocketAddress, on loop: EventLoop, handler: any ConnectionHandler
+    adopting descriptor: CInt, remoteAddress: SocketAddress, on loop: EventLoop,
+    handler: any ConnectionHandler
   ) throws(ReactorError) {
     loop.preconditionOnLoop()
     self.loop = loop

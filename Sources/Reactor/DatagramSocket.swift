@@ -67,7 +67,8 @@ public final class DatagramSocket: LoopSource {
     var error: CInt = 0
     unsafe raw = unsafe options.binding.withSocketBinding(port: port, family: family) { binding in
       unsafe cev_datagram_open(
-        loop.core.raw, token, binding, options.sharesPort, options.reportsUnreachable, max(0, options.queueBytes),
+        loop.core.raw, token, binding, options.sharesPort, options.reportsUnreachable,
+        max(0, options.queueBytes),
         max(0, options.queueCount), &error)
     }
     guard let raw = unsafe raw else {
@@ -103,7 +104,9 @@ public final class DatagramSocket: LoopSource {
 
   /// Queues a copy of `bytes` for `receiver`, to leave at the end of the turn.
   @discardableResult
-  public func send(_ bytes: [UInt8], to receiver: SocketAddress) -> Bool { unsafe send(bytes.span.bytes, to: receiver) }
+  public func send(_ bytes: [UInt8], to receiver: SocketAddress) -> Bool {
+    unsafe send(bytes.span.bytes, to: receiver)
+  }
 
   /// Datagrams that wait to be sent.
   public var queuedCount: Int {

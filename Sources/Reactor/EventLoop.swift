@@ -29,7 +29,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// The thread's name, of which the kernel keeps 15 bytes.
   public let name: String
   let core: LoopCore
-  private let inbox = Mutex(Inbox())
+  private let inbox = Lock(Inbox())
   /// Set while the thread waits or is about to; whoever takes it down owes the wake-up.
   private let isSleeping = Atomic<Bool>(false)
   private let threadID = Atomic<UInt64>(0)

@@ -49,7 +49,8 @@ public final class HTTPExchange: LoopSource {
   // MARK: Steps
 
   private func resolve() {
-    resolution = client?.resolver.resolve(url.host, port: url.port, family: request.family) { [weak self] result in
+    resolution = client?.resolver.resolve(url.host, port: url.port, family: request.family) {
+      [weak self] result in
       guard let self else { return }
       self.resolution = nil
       switch result {
@@ -104,7 +105,8 @@ public final class HTTPExchange: LoopSource {
           remote: address.raw,
           local: client.options.binding.address(for: address.family)?.raw ?? cev_address(),
           tls: tls?.raw, server_name: host, server_name_is_address: url.address != nil, target: target,
-          max_header_bytes: max(0, request.maximumHeaderBytes), max_body_bytes: max(0, request.maximumBodyBytes),
+          max_header_bytes: max(0, request.maximumHeaderBytes),
+          max_body_bytes: max(0, request.maximumBodyBytes),
           idle_milliseconds: max(1, request.idleTimeoutNanoseconds / 1_000_000))
         return unsafe cev_http_request_new(core.raw, token, &options)
       }
@@ -127,7 +129,9 @@ public final class HTTPExchange: LoopSource {
 
   private func headers() -> [(String, String)] {
     var headers: [(String, String)] = [("Host", url.authority), ("Connection", "close"), ("Accept", "*/*")]
-    if let userAgent = client?.options.userAgent, !userAgent.isEmpty { headers.append(("User-Agent", userAgent)) }
+    if let userAgent = client?.options.userAgent, !userAgent.isEmpty {
+      headers.append(("User-Agent", userAgent))
+    }
     // After a redirect only what the new URL itself says: the old server's password is not the new one's business.
     if let userInfo = url.userInfo { headers.append(("Authorization", "Basic " + base64(userInfo))) }
     for header in request.headers { headers.append((header.name, header.value)) }
@@ -200,9 +204,12 @@ public final class HTTPExchange: LoopSource {
       headers.append((unsafe String(cString: name), unsafe String(cString: value)))
     } while true
     let length = unsafe cev_http_request_body_length(raw)
-    let body = unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-      guard let start = unsafe buffer.baseAddress else { return }
-      count = unsafe cev_http_request_copy_body(raw, start, length)
+    var body: [UInt8] = []
+    if length > 0 {
+      body = unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
+        guard let start = buffer.baseAddress else { return }
+        count = unsafe cev_http_request_copy_body(raw, start, length)
+      }
     }
     return HTTPResponse(
       status: Int(unsafe cev_http_request_status(raw)), url: url, headers: headers, body: body)

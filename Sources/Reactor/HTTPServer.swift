@@ -153,15 +153,17 @@ public final class HTTPServerExchange {
   public var body: [UInt8] {
     guard let raw = unsafe live else { return [] }
     let length = unsafe cev_http_exchange_body_length(raw)
+    if length == 0 { return [] }
     return unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-      guard let start = unsafe buffer.baseAddress else { return }
+      guard let start = buffer.baseAddress else { return }
       count = unsafe cev_http_exchange_copy_body(raw, start, length)
     }
   }
 
   /// Answers. A second answer, or one to a client that left, is ignored.
   public func respond(
-    status: Int, contentType: String = "text/plain", headers: [(name: String, value: String)] = [], body: [UInt8]
+    status: Int, contentType: String = "text/plain", headers: [(name: String, value: String)] = [],
+    body: [UInt8]
   ) {
     guard let raw = unsafe live else { return }
     unsafe self.raw = nil

@@ -1,4 +1,4 @@
-import Synchronization
+import BlockPool
 
 protocol MailboxDrain: Sendable {
   func drain()
@@ -12,7 +12,7 @@ protocol MailboxDrain: Sendable {
 public final class Mailbox<Element: Sendable>: MailboxDrain, @unchecked Sendable {
   // `pending` is behind the mutex; `handler` and `spare` are touched on the loop only.
   private let loop: EventLoop
-  private let pending = Mutex<[Element]>([])
+  private let pending = Lock<[Element]>([])
   private var handler: (([Element]) -> Void)?
   private var spare: [Element] = []
 

@@ -89,7 +89,8 @@ public final class Resolver: LoopSource {
       // RFC 6761, section 6.3: never a question for the network.
       let families = family.map { [$0] } ?? [.v4, .v6]
       resolution.answerSoon(.success(families.map { .loopback($0, port: port) }))
-    } else if host.isEmpty || host.utf8.count > 253 || host.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f }) {
+    } else if host.isEmpty || host.utf8.count > 253 || host.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f })
+    {
       resolution.answerSoon(.failure(.invalidName))
     } else {
       reloadIfChanged()
@@ -139,7 +140,7 @@ public final class Resolver: LoopSource {
   private static func withOptionalCString<R>(
     _ text: String?, _ body: (UnsafePointer<CChar>?) -> R
   ) -> R {
-    guard let text else { return unsafe body(nil) }
+    guard let text else { return body(nil) }
     return unsafe text.withCString { unsafe body($0) }
   }
 }
@@ -155,7 +156,8 @@ public final class Resolution: LoopSource {
   private var timer: TimerID?
 
   fileprivate init(
-    _ resolver: Resolver, port: UInt16, _ completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void
+    _ resolver: Resolver, port: UInt16,
+    _ completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void
   ) {
     self.resolver = resolver
     self.port = port

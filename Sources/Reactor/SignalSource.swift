@@ -11,7 +11,8 @@ public final class SignalSource: LoopSource {
   private var handler: ((CInt) -> Void)?
 
   /// Calls `handler` with the signal's number each time one of `signals` arrives, until ``close()``.
-  public init(_ signals: [CInt], on loop: EventLoop, _ handler: @escaping (CInt) -> Void) throws(ReactorError) {
+  public init(_ signals: [CInt], on loop: EventLoop, _ handler: @escaping (CInt) -> Void) throws(ReactorError)
+  {
     loop.preconditionOnLoop()
     self.loop = loop
     self.handler = handler
@@ -38,7 +39,6 @@ public final class SignalSource: LoopSource {
 
   func loopStopped() {
     handler = nil
-    for unsafe source in unsafe raw { unsafe cev_signal_free(source) }
-    unsafe raw = unsafe []
+    while let source = unsafe raw.popLast() { unsafe cev_signal_free(source) }
   }
 }

@@ -72,10 +72,16 @@ public struct SocketAddress: Hashable, Sendable {
     var result: [UInt8] = []
     result.reserveCapacity(16)
     if family == .v6 {
-      for shift in stride(from: 56, through: 0, by: -8) { result.append(UInt8(truncatingIfNeeded: high >> shift)) }
-      for shift in stride(from: 56, through: 0, by: -8) { result.append(UInt8(truncatingIfNeeded: low >> shift)) }
+      for shift in stride(from: 56, through: 0, by: -8) {
+        result.append(UInt8(truncatingIfNeeded: high >> shift))
+      }
+      for shift in stride(from: 56, through: 0, by: -8) {
+        result.append(UInt8(truncatingIfNeeded: low >> shift))
+      }
     } else {
-      for shift in stride(from: 24, through: 0, by: -8) { result.append(UInt8(truncatingIfNeeded: low >> shift)) }
+      for shift in stride(from: 24, through: 0, by: -8) {
+        result.append(UInt8(truncatingIfNeeded: low >> shift))
+      }
     }
     return result
   }
@@ -143,7 +149,9 @@ extension SocketAddress {
     if text.utf8.first == UInt8(ascii: "[") {
       guard let close = text.lastIndex(of: "]") else { return nil }
       let rest = text[text.index(after: close)...]
-      guard rest.utf8.first == UInt8(ascii: ":"), let port = Self.parsePort(rest.dropFirst()) else { return nil }
+      guard rest.utf8.first == UInt8(ascii: ":"), let port = Self.parsePort(rest.dropFirst()) else {
+        return nil
+      }
       let host = text[text.index(after: text.startIndex)..<close]
       guard let address = Self(host: host, port: port), address.family == .v6 else { return nil }
       self = address
@@ -188,7 +196,9 @@ extension SocketAddress {
   }
 
   static func parsePort(_ text: some StringProtocol) -> UInt16? {
-    guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (48...57).contains($0) }) else { return nil }
+    guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (48...57).contains($0) }) else {
+      return nil
+    }
     return UInt16(text)
   }
 
@@ -199,7 +209,9 @@ extension SocketAddress {
     guard parts.count == 4 else { return nil }
     var result: UInt32 = 0
     for part in parts {
-      guard (1...3).contains(part.count), part.count == 1 || part.first != UInt8(ascii: "0") else { return nil }
+      guard (1...3).contains(part.count), part.count == 1 || part.first != UInt8(ascii: "0") else {
+        return nil
+      }
       var value: UInt32 = 0
       for digit in part {
         guard (48...57).contains(digit) else { return nil }

@@ -17,7 +17,7 @@ public final class TLSContext: @unchecked Sendable {
   public init(extraCAFile: String? = nil) throws(LoadError) {
     var text = [CChar](repeating: 0, count: 256)
     let made = unsafe text.withUnsafeMutableBufferPointer { text -> OpaquePointer? in
-      guard let start = unsafe text.baseAddress else { return nil }
+      guard let start = text.baseAddress else { return nil }
       guard let extraCAFile else { return unsafe cev_tls_new(nil, start, text.count) }
       return unsafe extraCAFile.withCString { unsafe cev_tls_new($0, start, text.count) }
     }

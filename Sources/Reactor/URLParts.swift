@@ -161,10 +161,13 @@ extension URLParts {
   }
 
   private static func isHostName(_ bytes: ArraySlice<UInt8>) -> Bool {
-    (1...253).contains(bytes.count) && bytes.allSatisfy { isLetter($0) || isDigit($0) || "-._".utf8.contains($0) }
+    (1...253).contains(bytes.count)
+      && bytes.allSatisfy { isLetter($0) || isDigit($0) || "-._".utf8.contains($0) }
   }
 
-  private static func isLetter(_ byte: UInt8) -> Bool { (65...90).contains(byte) || (97...122).contains(byte) }
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    (65...90).contains(byte) || (97...122).contains(byte)
+  }
 
   private static func isDigit(_ byte: UInt8) -> Bool { (48...57).contains(byte) }
 

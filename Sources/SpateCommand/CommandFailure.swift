@@ -2,11 +2,11 @@ import Engine
 
 /// Why a command ends without doing what was asked: one line for a person, and the exit code.
 struct CommandFailure: Error, Hashable, Sendable, CustomStringConvertible {
-  var status: ExitStatus
+  var status: CommandStatus
   /// What went wrong, where, and what to do about it, in one line. Empty when there is nothing to say.
   var description: String
 
-  init(_ status: ExitStatus, _ description: String) {
+  init(_ status: CommandStatus, _ description: String) {
     self.status = status
     self.description = description
   }
@@ -21,11 +21,11 @@ extension CommandFailure {
   }
 
   init(_ failure: TorrentFailure) {
-    self.init(ExitStatus(failure.kind), failure.description)
+    self.init(CommandStatus(failure.kind), failure.description)
   }
 
   init(_ error: SessionError) {
-    let status: ExitStatus =
+    let status: CommandStatus =
       switch error {
       case .memoryTooSmall, .noSuchFile, .notATracker: .usage
       case .cannotListen, .cannotBind, .outOfResources, .alreadyAdded, .shutDown: .other
@@ -61,7 +61,7 @@ extension CommandFailure {
   }
 }
 
-extension ExitStatus {
+extension CommandStatus {
   init(_ kind: TorrentFailure.Kind) {
     switch kind {
     case .diskFull: self = .diskFull

@@ -3,7 +3,7 @@ import Foundation
 
 /// A command of `spate`: does its work and says how it ended.
 protocol SpateSubcommand: ParsableCommand, Sendable {
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus
 }
 
 struct Spate: ParsableCommand {
@@ -42,7 +42,7 @@ public struct CommandLineTool: Sendable {
     tool.interrupts.listen(to: signals)
   }
 
-  private func status(_ arguments: [String]) async -> ExitStatus {
+  private func status(_ arguments: [String]) async -> CommandStatus {
     let console = Console(environment: ProcessInfo.processInfo.environment)
     do throws(CommandFailure) {
       switch try Self.parse(arguments) {

@@ -50,7 +50,8 @@ extension Swarm {
     let i = key.offset
     guard peers[i].requests.live == 0, !peers[i].has(.onParole) else { return }
     let own = peers[i].requests.responseTime
-    let pick = picker?.pickAgain(key, have: peers[i].have, stalledSince: stalledSince, random: &random) { requester in
+    let pick = picker?.pickAgain(key, have: peers[i].have, stalledSince: stalledSince, random: &random) {
+      requester in
       isLate(requester, comparedTo: own, now: now)
     }
     if let pick { ask(&peers[i], key, pick, now: now) }
@@ -271,7 +272,8 @@ extension Swarm {
     guard let requested = picker?.open.requestedBlocks else { return }
     // If our own line is the slow part, everybody is slow to answer, and asking others makes it worse.
     let total = download.rate(now: now)
-    let queue = total > 0 ? Moment.Interval.seconds(2 * Double(requested * blockLength) / Double(total)) : .zero
+    let queue =
+      total > 0 ? Moment.Interval.seconds(2 * Double(requested * blockLength) / Double(total)) : .zero
     let patience = min(queue, configuration.maximumRequestTimeout * 4)
     for i in peers.indices where peers[i].phase == .connected && peers[i].has(.interesting) {
       let key = PeerKey(i)
@@ -320,7 +322,9 @@ extension Swarm {
     let before = now - Self.stallTime
     for key in hungry where isConnected(key) {
       let i = key.offset
-      guard !peers[i].has(.chokesUs), peers[i].has(.interesting), now >= peers[i].requests.holdUntil else { continue }
+      guard !peers[i].has(.chokesUs), peers[i].has(.interesting), now >= peers[i].requests.holdUntil else {
+        continue
+      }
       askAgain(key, stalledSince: before, now: now)
     }
   }

@@ -4,7 +4,8 @@ import Testing
 
 /// Each kernel, and each family's mixture of them, against OpenSSL's EVP.
 @Suite struct KernelTests {
-  /// A long run of noise that messages are cut from, and the digests of all messages of up to 300 bytes from its start.
+  /// A long run of noise that messages are cut from, and the digests of all messages of up to 300 bytes from its
+  /// start.
   static let noise: [UInt8] = {
     var drawing = Drawing(1)
     return drawing.bytes(1 << 18)

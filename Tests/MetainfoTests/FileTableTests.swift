@@ -165,12 +165,50 @@ import Testing
     #expect(files[3].length == 0)
   }
 
-  @Test func `circles are opened`() throws {
+  @Test func `links in a circle are plain files, and what leads to them`() throws {
     let files = try Self.files(
       Self.link(["a"], to: ["b"]), Self.link(["b"], to: ["c"]), Self.link(["c"], to: ["a"]),
-      Self.link(["z"], to: ["a"]))
-    // The first of the circle becomes a plain file, which ends it for the others.
-    #expect(files[3...].map(\.symlinkTarget) == [nil, "c", "a", "a"])
+      Self.link(["z"], to: ["a"]), Self.link(["x", "y"], to: ["x", "y"]))
+    #expect(files[3...].map(\.symlinkTarget) == [nil, nil, nil, nil, nil])
+    #expect(files[3...].map(\.attributes) == [[], [], [], [], []])
+  }
+
+  @Test func `a link may lead through links`() throws {
+    // As a framework of macOS is laid out; the second target is meant from the link's own folder.
+    let plain: [Written] = [["length": 1, "path": ["Versions", "A", "Headers", "a.h"]]]
+    let links = [
+      Self.link(["Headers"], to: ["Versions", "Current", "Headers"]),
+      Self.link(["Versions", "Current"], to: ["A"]),
+      Self.link(["chain"], to: ["Headers"]),
+      Self.link(["file"], to: ["chain", "a.h"]),
+      Self.link(["past"], to: ["file", "a.h"]),
+    ]
+    let files = try Written.folder(plain + links, totalLength: 1).metainfo().info.files
+    #expect(
+      files[1...].map(\.symlinkText) == [
+        "Versions/A/Headers", "A", "Versions/A/Headers", "Versions/A/Headers/a.h", nil,
+      ])
+  }
+
+  @Test func `a path from the torrent's folder goes before one from the link's`() throws {
+    let both = try Self.files(Self.link(["d", "l"], to: ["f"]), ["length": 0, "path": ["f"]])
+    #expect(both[3].symlinkText == "../f")
+    let one = try Self.files(Self.link(["d", "l"], to: ["f"]))
+    #expect(one[3].symlinkText == "f")
+  }
+
+  @Test func `a long row of links ends`() throws {
+    let plain: [Written] = [["length": 1, "path": ["0"]]]
+    func row(_ count: Int) throws -> [String?] {
+      let links = (1...count).map { Self.link([String($0)], to: [String($0 - 1)]) }
+      return try Written.folder(plain + links.reversed(), totalLength: 1).metainfo().info.files.dropFirst()
+        .map(\.symlinkTarget)
+    }
+    #expect(try row(40) == [String?](repeating: "0", count: 40))
+    // The first to be looked at lie too far from the end.
+    let long = try row(10_000)
+    #expect(long.count == 10_000)
+    #expect(long.last == "0")
   }
 
   @Test func `follows the names that files were given`() throws {

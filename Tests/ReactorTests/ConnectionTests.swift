@@ -62,7 +62,8 @@ import Testing
       #expect(Array(message[16397..<16410]) == Array(headers[13...]))
       for (index, start) in [13, 16410].enumerated() {
         pool.withBytes(of: blocks[index]) { bytes in
-          for offset in 0..<16384 where bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self) != message[start + offset] {
+          for offset in 0..<16384
+          where bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self) != message[start + offset] {
             Issue.record("block \(index) differs at \(offset)")
             break
           }
@@ -89,7 +90,9 @@ import Testing
       for (index, block) in blocks.enumerated() {
         let payload = pattern(16384, seed: UInt64(index))
         pool.withMutableBytes(of: block) { bytes in
-          for offset in 0..<16384 { bytes.storeBytes(of: payload[offset], toByteOffset: offset, as: UInt8.self) }
+          for offset in 0..<16384 {
+            bytes.storeBytes(of: payload[offset], toByteOffset: offset, as: UInt8.self)
+          }
         }
         let header = pattern(13, seed: UInt64(index) + 1000)
         pair.left.write(copying: header)
@@ -175,7 +178,9 @@ import Testing
 
       let broken = try await makePair(on: actor)
       broken.left.reset()
-      try await broken.rightEvents.signal.wait("reset", isolation: actor) { broken.rightEvents.readError != nil }
+      try await broken.rightEvents.signal.wait("reset", isolation: actor) {
+        broken.rightEvents.readError != nil
+      }
       #expect(broken.rightEvents.readError == SystemError(code: ECONNRESET))
       #expect(broken.leftEvents.closed == nil, "who closes is not told")
       broken.right.write(copying: [1])
@@ -214,7 +219,8 @@ import Testing
       #expect(events.closed == .connectTimedOut)
       #expect(connection.isClosed)
       // Closing while connecting is silent.
-      let other = try Connection(connectingTo: full.address, on: actor.loop, options: options, handler: events)
+      let other = try Connection(
+        connectingTo: full.address, on: actor.loop, options: options, handler: events)
       events.closed = nil
       other.close()
       await pause(milliseconds: 80, on: actor)
@@ -227,14 +233,16 @@ import Testing
       var options = Connection.Options()
       options.binding = LocalBinding(address: .loopback(.v4))
       let error = #expect(throws: ReactorError.self) {
-        try Connection(connectingTo: .loopback(.v6, port: 1), on: actor.loop, options: options, handler: Recorder())
+        try Connection(
+          connectingTo: .loopback(.v6, port: 1), on: actor.loop, options: options, handler: Recorder())
       }
       #expect(error?.cause == SystemError(code: EAFNOSUPPORT))
       #expect(error?.description.hasPrefix("cannot connect to [::1]:1: ") == true)
       // An address nobody here has: documentation space.
       options.binding = LocalBinding(address: SocketAddress(v4: 0xc000_0201, port: 0))
       let other = #expect(throws: ReactorError.self) {
-        try Connection(connectingTo: .loopback(.v4, port: 1), on: actor.loop, options: options, handler: Recorder())
+        try Connection(
+          connectingTo: .loopback(.v4, port: 1), on: actor.loop, options: options, handler: Recorder())
       }
       #expect(other?.cause == SystemError(code: EADDRNOTAVAIL))
     }
@@ -313,7 +321,8 @@ import Testing
       let listener = try Listener(
         family: .v4, port: 0, binding: LocalBinding(address: .loopback(.v4)), on: actor.loop
       ) { descriptor, peer in
-        right = try? Connection(adopting: descriptor, remoteAddress: peer, on: actor.loop, handler: rightEvents)
+        right = try? Connection(
+          adopting: descriptor, remoteAddress: peer, on: actor.loop, handler: rightEvents)
       }
       let leftEvents = Recorder()
       let left = try Connection(connectingTo: listener.localAddress, on: actor.loop, handler: leftEvents)
@@ -357,7 +366,9 @@ import Testing
       let (descriptor, peer, firstBytes) = try await first.run { actor in
         let server = server.value
         try await server.signal.wait("client", isolation: actor) { server.connection != nil }
-        try await server.events.signal.wait("handshake", isolation: actor) { server.events.received.count == 5 }
+        try await server.events.signal.wait("handshake", isolation: actor) {
+          server.events.received.count == 5
+        }
         let connection = try #require(server.connection)
         let descriptor = try #require(connection.detach())
         #expect(connection.isClosed && connection.detach() == nil)

@@ -43,7 +43,9 @@ func makeDatagramSocket(
       let clientSocket = try makeDatagramSocket(family, on: actor, client)
       #expect(serverSocket.localAddress.port != 0)
       // More than one batch, among them an empty one and the longest.
-      let messages = (0..<100).map { pattern($0 == 99 ? DatagramSocket.maximumLength : $0, seed: UInt64($0 + 1)) }
+      let messages = (0..<100).map {
+        pattern($0 == 99 ? DatagramSocket.maximumLength : $0, seed: UInt64($0 + 1))
+      }
       for message in messages { #expect(clientSocket.send(message, to: serverSocket.localAddress)) }
       #expect(clientSocket.queuedCount == 100)
       try await client.signal.wait("answers", isolation: actor) { client.received.count == 100 }
@@ -62,7 +64,8 @@ func makeDatagramSocket(
       let (client, server) = (DatagramRecorder(), DatagramRecorder())
       let serverSocket = try makeDatagramSocket(on: actor, server)
       let clientSocket = try makeDatagramSocket(on: actor, client)
-      clientSocket.send([UInt8](repeating: 1, count: DatagramSocket.maximumLength + 1), to: serverSocket.localAddress)
+      clientSocket.send(
+        [UInt8](repeating: 1, count: DatagramSocket.maximumLength + 1), to: serverSocket.localAddress)
       clientSocket.send([2], to: serverSocket.localAddress)
       try await server.signal.wait("the short one", isolation: actor) { !server.received.isEmpty }
       #expect(server.received.map(\.bytes) == [[2]])
@@ -128,8 +131,10 @@ func makeDatagramSocket(
       var options = DatagramSocket.Options()
       options.sharesPort = true
       let group = try #require(SocketAddress(parsing: "239.192.152.143:6771"))
-      let first = try DatagramSocket(family: .v4, port: 6771, options: options, on: actor.loop, handler: handler)
-      let second = try DatagramSocket(family: .v4, port: 6771, options: options, on: actor.loop, handler: handler)
+      let first = try DatagramSocket(
+        family: .v4, port: 6771, options: options, on: actor.loop, handler: handler)
+      let second = try DatagramSocket(
+        family: .v4, port: 6771, options: options, on: actor.loop, handler: handler)
       try first.join(group, interface: "lo")
       try second.join(group, interface: "lo")
       first.send([42], to: group)

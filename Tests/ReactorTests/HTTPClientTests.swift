@@ -16,7 +16,8 @@ import Testing
         #expect(exchange.header("Accept-Encoding") == nil)
         #expect(exchange.header("Authorization") == "Basic bWU6c2VjcmV0")
         #expect(exchange.peer?.family == family)
-        exchange.respond(status: 200, contentType: "application/x-test", headers: [("X-Answer", "a b")], body: body)
+        exchange.respond(
+          status: 200, contentType: "application/x-test", headers: [("X-Answer", "a b")], body: body)
       }
       let port = try server.listen(family: family, port: 0, binding: LocalBinding(address: .loopback(family)))
       var options = HTTPClient.Options()

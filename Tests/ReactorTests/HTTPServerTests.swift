@@ -41,10 +41,12 @@ import Testing
       let close = "Host: x\r\nConnection: close\r\n"
       let plain = try await talk("GET /a?b=%ff HTTP/1.1\r\n\(close)\r\n", to: port, on: actor)
       #expect(plain.hasPrefix("HTTP/1.1 200 OK\r\n") && plain.hasSuffix("\r\n\r\nanswer"))
-      #expect(plain.contains("\r\nContent-Length: 6\r\n") && plain.contains("\r\nContent-Type: text/plain\r\n"))
+      #expect(
+        plain.contains("\r\nContent-Length: 6\r\n") && plain.contains("\r\nContent-Type: text/plain\r\n"))
       let head = try await talk("HEAD /a HTTP/1.1\r\n\(close)\r\n", to: port, on: actor)
       #expect(head.hasSuffix("\r\n\r\n"))
-      let post = try await talk("POST /p HTTP/1.1\r\n\(close)Content-Length: 5\r\n\r\nhello", to: port, on: actor)
+      let post = try await talk(
+        "POST /p HTTP/1.1\r\n\(close)Content-Length: 5\r\n\r\nhello", to: port, on: actor)
       #expect(post.hasSuffix("answer"))
       _ = try await talk("GET http://x/abs?c HTTP/1.1\r\n\(close)\r\n", to: port, on: actor)
       _ = try await talk("GET http://x?d HTTP/1.1\r\n\(close)\r\n", to: port, on: actor)
@@ -85,13 +87,15 @@ import Testing
       let header = try await talk("GET / HTTP/1.1\r\nX: \(long)\r\n\r\n", to: port, on: actor)
       #expect(header.contains(" 400 "))
       let body = try await talk(
-        "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1001\r\n\r\n\(long)", to: port, on: actor)
+        "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1001\r\n\r\n\(long)", to: port,
+        on: actor)
       #expect(body.contains(" 413 "))
       let garbage = try await talk("\u{1}\u{2}\u{3}\r\n\r\n", to: port, on: actor)
       #expect(garbage.contains(" 400 "))
       // A chunk line without an end: evhttp has no limit for it.
       let events = Recorder()
-      let connection = try Connection(connectingTo: .loopback(.v4, port: port), on: actor.loop, handler: events)
+      let connection = try Connection(
+        connectingTo: .loopback(.v4, port: port), on: actor.loop, handler: events)
       connection.write("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
       connection.write(copying: [UInt8](repeating: UInt8(ascii: "1"), count: 5_000_000))
       try await events.signal.wait("the server to give up", isolation: actor) {

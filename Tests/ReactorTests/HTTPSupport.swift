@@ -29,7 +29,8 @@ final class ScriptedServer {
         script(connection, text)
       }
       guard
-        let connection = try? Connection(adopting: descriptor, remoteAddress: peer, on: loop, handler: recorder)
+        let connection = try? Connection(
+          adopting: descriptor, remoteAddress: peer, on: loop, handler: recorder)
       else { return }
       self?.connections.append(connection)
       self?.events.append(recorder)
@@ -51,14 +52,18 @@ struct ClientForTests {
   let client: HTTPClient
   let resolver: Resolver
 
-  init(on actor: isolated LoopActor, options: HTTPClient.Options = .init(), asking server: SocketAddress? = nil) {
+  init(
+    on actor: isolated LoopActor, options: HTTPClient.Options = .init(), asking server: SocketAddress? = nil
+  ) {
     resolver = makeResolver(asking: server, on: actor)
     client = HTTPClient(on: actor.loop, resolver: resolver, options: options)
   }
 
   func close() { resolver.close() }
 
-  func get(_ request: HTTPClient.Request, on actor: isolated LoopActor) async throws -> Result<HTTPResponse, HTTPError> {
+  func get(_ request: HTTPClient.Request, on actor: isolated LoopActor) async throws -> Result<
+    HTTPResponse, HTTPError
+  > {
     let signal = Signal()
     var result: Result<HTTPResponse, HTTPError>?
     client.get(request) {

@@ -54,7 +54,9 @@ import Testing
           return LoopBound(source, on: actor.loop)
         }
         try await second.run { actor in
-          let error = #expect(throws: ReactorError.self) { try SignalSource([SIGHUP], on: actor.loop) { _ in } }
+          let error = #expect(throws: ReactorError.self) {
+            try SignalSource([SIGHUP], on: actor.loop) { _ in }
+          }
           #expect(error?.cause.code == EBUSY)
         }
         kill(getpid(), SIGTERM)

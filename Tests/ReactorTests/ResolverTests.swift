@@ -14,7 +14,8 @@ final class NameServer: DatagramHandler {
     var labels: [String] = []
     while position < message.count, message[position] != 0 {
       let length = Int(message[position])
-      labels.append(String(decoding: message[position + 1..<position + 1 + length], as: UTF8.self).lowercased())
+      labels.append(
+        String(decoding: message[position + 1..<position + 1 + length], as: UTF8.self).lowercased())
       position += 1 + length
     }
     let kind = message[position + 2]
@@ -36,11 +37,14 @@ final class NameServer: DatagramHandler {
 }
 
 /// A resolver that asks only the given server (if any) and reads no file.
-func makeResolver(asking server: SocketAddress?, hosts: String? = nil, on actor: isolated LoopActor) -> Resolver {
+func makeResolver(asking server: SocketAddress?, hosts: String? = nil, on actor: isolated LoopActor)
+  -> Resolver
+{
   var options = Resolver.Options()
   options.resolvConf = nil
   options.hosts = hosts
   options.nameservers = server.map { [$0] } ?? []
+  options.timeoutNanoseconds = 1_000_000_000_000
   return Resolver(on: actor.loop, options: options)
 }
 
@@ -123,7 +127,8 @@ func expect(
   }
 
   @Test func theHostsFileIsRead() async throws {
-    try await withTemporaryFile("127.0.0.5 tracker.test other\n::1 tracker.test\n# 127.0.0.6 not.test\n") { path in
+    try await withTemporaryFile("127.0.0.5 tracker.test other\n::1 tracker.test\n# 127.0.0.6 not.test\n") {
+      path in
       try await withLoop { actor in
         let resolver = makeResolver(asking: nil, hosts: path, on: actor)
         try await expect(

@@ -1,7 +1,7 @@
 import BlockPool
 import Glibc
 import Reactor
-import Synchronization
+
 import Testing
 
 /// Code isolated to this actor runs on the loop's thread, so tests can hold connections and await what happens.
@@ -180,7 +180,8 @@ func makePair(
   let listener = try Listener(
     family: family, port: 0, binding: LocalBinding(address: .loopback(family)), on: actor.loop
   ) { descriptor, peer in
-    accepted = try? Connection(adopting: descriptor, remoteAddress: peer, on: actor.loop, handler: rightEvents)
+    accepted = try? Connection(
+      adopting: descriptor, remoteAddress: peer, on: actor.loop, handler: rightEvents)
     signal.changed()
   }
   let left = try Connection(
@@ -212,7 +213,7 @@ func openDescriptors() -> Int {
 
 /// A list that any thread may append to.
 final class Log<Entry: Sendable>: Sendable {
-  private let storage = Mutex<[Entry]>([])
+  private let storage = Lock<[Entry]>([])
   func append(_ entry: Entry) { storage.withLock { $0.append(entry) } }
   var entries: [Entry] { storage.withLock { $0 } }
 }
@@ -237,7 +238,9 @@ final class UnusedPort {
     let type = isDatagram ? SOCK_DGRAM : SOCK_STREAM
     descriptor = socket(family == .v4 ? AF_INET : AF_INET6, CInt(type.rawValue), 0)
     address = try RawSocket.bindToLoopback(descriptor, family)
-    if isDatagram, try RawSocket.connect(descriptor, to: address.with(port: 1)) != 0 { throw SystemError(code: errno) }
+    if isDatagram, try RawSocket.connect(descriptor, to: address.with(port: 1)) != 0 {
+      throw SystemError(code: errno)
+    }
   }
 
   deinit { close(descriptor) }
@@ -269,7 +272,8 @@ enum RawSocket {
   static func bindToLoopback(_ descriptor: CInt, _ family: SocketAddress.Family) throws -> SocketAddress {
     try withStorage(of: .loopback(family)) { pointer, length in
       var length = length
-      let isBound = unsafe bind(descriptor, pointer, length) == 0 && getsockname(descriptor, pointer, &length) == 0
+      let isBound =
+        unsafe bind(descriptor, pointer, length) == 0 && getsockname(descriptor, pointer, &length) == 0
       guard isBound else { throw SystemError(code: errno) }
       // The port is at the same place in both kinds of address.
       let port = unsafe UnsafeMutableRawPointer(pointer).load(fromByteOffset: 2, as: UInt16.self)
@@ -286,7 +290,8 @@ enum RawSocket {
   ) throws -> R {
     var storage = sockaddr_in6()
     return try unsafe withUnsafeMutableBytes(of: &storage) { bytes in
-      unsafe bytes.storeBytes(of: sa_family_t(address.family == .v4 ? AF_INET : AF_INET6), as: sa_family_t.self)
+      unsafe bytes.storeBytes(
+        of: sa_family_t(address.family == .v4 ? AF_INET : AF_INET6), as: sa_family_t.self)
       unsafe bytes.storeBytes(of: address.port.bigEndian, toByteOffset: 2, as: UInt16.self)
       for (index, byte) in address.bytes.enumerated() {
         unsafe bytes[(address.family == .v4 ? 4 : 8) + index] = byte

@@ -22,7 +22,7 @@ final class ChildProcess {
     unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
     let command = ["env", "-C", folder] + arguments
     var vector = unsafe command.map { unsafe strdup($0) } + [nil]
-    defer { for unsafe argument in unsafe vector { unsafe free(argument) } }
+    defer { unsafe vector.forEach { unsafe free($0) } }
     var process: pid_t = 0
     let result = unsafe posix_spawnp(&process, command[0], &actions, nil, &vector, environ)
     close(ends[1])
@@ -66,7 +66,8 @@ final class ChildProcess {
     let process = try ChildProcess(arguments, in: folder)
     var output: [String] = []
     while let line = process.readLine() { output.append(line) }
-    try #require(process.wait() == 0, "\(arguments.joined(separator: " ")): \(output.joined(separator: "\n"))")
+    try #require(
+      process.wait() == 0, "\(arguments.joined(separator: " ")): \(output.joined(separator: "\n"))")
   }
 
   static let hasOpenSSL = (try? ChildProcess(["openssl", "version"], in: "/").wait()) == 0
@@ -83,7 +84,8 @@ final class TestAuthority: Sendable {
     folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     try ChildProcess.run(
       [
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+        "2",
         "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem",
       ], in: folder)
   }
@@ -102,7 +104,8 @@ final class TestAuthority: Sendable {
     try ChildProcess.run(["openssl", "req", "-new", "-out", "\(name).csr"] + key + subject, in: folder)
     try ChildProcess.run(
       [
-        "openssl", "x509", "-req", "-in", "\(name).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+        "openssl", "x509", "-req", "-in", "\(name).csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+        "-CAcreateserial",
         "-days", "\(days)", "-copy_extensions", "copy", "-out", "\(name).pem",
       ], in: folder)
   }
@@ -110,10 +113,14 @@ final class TestAuthority: Sendable {
   /// Starts a server that sends the file `page` of the folder for `/page`, as it is; returns its port.
   func serve(_ name: String) throws -> (server: ChildProcess, port: UInt16) {
     let server = try ChildProcess(
-      ["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "\(name).pem", "-key", "\(name).key", "-HTTP"],
+      [
+        "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "\(name).pem", "-key", "\(name).key",
+        "-HTTP",
+      ],
       in: folder)
     while let line = server.readLine() {
-      guard line.hasPrefix("ACCEPT"), let port = line.split(separator: ":").last.flatMap({ UInt16($0) }) else { continue }
+      guard line.hasPrefix("ACCEPT"), let port = line.split(separator: ":").last.flatMap({ UInt16($0) })
+      else { continue }
       return (server, port)
     }
     throw TimedOut(waitingFor: "openssl s_server")
@@ -124,6 +131,8 @@ final class TestAuthority: Sendable {
     guard descriptor >= 0 else { throw SystemError(code: errno) }
     defer { close(descriptor) }
     let bytes = Array(text.utf8)
-    guard unsafe Glibc.write(descriptor, bytes, bytes.count) == bytes.count else { throw SystemError(code: errno) }
+    guard unsafe Glibc.write(descriptor, bytes, bytes.count) == bytes.count else {
+      throw SystemError(code: errno)
+    }
   }
 }

@@ -43,7 +43,9 @@ struct TLSTests {
             #expect(result.error == nil, "\(name) for \(host)")
             let isWhole = result.text == body
             #expect(isWhole)
-            let unmeasured = try await client.get("https://\(host):\(port)/unmeasured", on: actor) { $0.family = .v4 }
+            let unmeasured = try await client.get("https://\(host):\(port)/unmeasured", on: actor) {
+              $0.family = .v4
+            }
             #expect(unmeasured.error == nil)
             let isWholeToo = unmeasured.text == body
             #expect(isWholeToo)
@@ -103,7 +105,9 @@ struct TLSTests {
   }
 
   @Test func unreadableAuthoritiesAreRefused() throws {
-    let error = #expect(throws: TLSContext.LoadError.self) { try TLSContext(extraCAFile: "/nonexistent/ca.pem") }
+    let error = #expect(throws: TLSContext.LoadError.self) {
+      try TLSContext(extraCAFile: "/nonexistent/ca.pem")
+    }
     #expect(error?.description.contains("/nonexistent/ca.pem") == true)
     let empty = #expect(throws: TLSContext.LoadError.self) { try TLSContext(extraCAFile: "/dev/null") }
     #expect(empty?.description.hasPrefix("cannot read the CA file: ") == true)

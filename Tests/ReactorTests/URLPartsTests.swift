@@ -18,17 +18,23 @@ import Testing
       text: "HTTP://Example.ORG:80/Announce?a=%20&b", host: "example.org", target: "/Announce?a=%20&b",
       authority: "example.org"),
     Row(
-      text: "https://tracker.example:8443/x#part", scheme: .https, host: "tracker.example", port: 8443, target: "/x",
+      text: "https://tracker.example:8443/x#part", scheme: .https, host: "tracker.example", port: 8443,
+      target: "/x",
       authority: "tracker.example:8443"),
-    Row(text: "http://[2001:DB8::1]:6969/announce", host: "2001:db8::1", port: 6969, target: "/announce",
+    Row(
+      text: "http://[2001:DB8::1]:6969/announce", host: "2001:db8::1", port: 6969, target: "/announce",
       authority: "[2001:db8::1]:6969"),
     Row(text: "http://[::1]", host: "::1", target: "/", authority: "[::1]"),
     Row(text: "http://10.0.0.1:/a", host: "10.0.0.1", target: "/a", authority: "10.0.0.1"),
-    Row(text: "http://example.org?passkey=1", host: "example.org", target: "/?passkey=1", authority: "example.org"),
+    Row(
+      text: "http://example.org?passkey=1", host: "example.org", target: "/?passkey=1",
+      authority: "example.org"),
     Row(
       text: "http://me:p%40ss@example.org/", host: "example.org", target: "/", authority: "example.org",
       userInfo: "me:p@ss"),
-    Row(text: "http://a@b@example.org/@", host: "example.org", target: "/@", authority: "example.org", userInfo: "a@b"),
+    Row(
+      text: "http://a@b@example.org/@", host: "example.org", target: "/@", authority: "example.org",
+      userInfo: "a@b"),
     Row(text: "http://example.org/ü", host: "example.org", target: "/%C3%BC", authority: "example.org"),
   ]
 
@@ -49,11 +55,13 @@ import Testing
 
   static let refused: [(String, URLError)] = [
     ("", .noScheme), ("example.org/a", .noScheme), ("//example.org/", .noScheme), ("1http://x/", .noScheme),
-    ("udp://tracker:80/announce", .unsupportedScheme("udp")), ("file:///etc/passwd", .unsupportedScheme("file")),
+    ("udp://tracker:80/announce", .unsupportedScheme("udp")),
+    ("file:///etc/passwd", .unsupportedScheme("file")),
     ("http:example.org", .invalidHost), ("http:///path", .invalidHost), ("http://", .invalidHost),
     ("http://exa mple/", .invalidCharacter), ("http://example.org/a\nHost: b", .invalidCharacter),
     ("http://example.org/\u{7f}", .invalidCharacter), ("http://example.org/\0", .invalidCharacter),
-    ("http://bücher.example/", .invalidHost), ("http://ex%61mple/", .invalidHost), ("http://[::1/", .invalidHost),
+    ("http://bücher.example/", .invalidHost), ("http://ex%61mple/", .invalidHost),
+    ("http://[::1/", .invalidHost),
     ("http://[::1]x/", .invalidHost), ("http://[1.2.3.4]/", .invalidHost), ("http://user@/", .invalidHost),
     ("http://example.org:0/", .invalidPort), ("http://example.org:65536/", .invalidPort),
     ("http://example.org:8a/", .invalidPort), ("http://example.org:80:80/", .invalidPort),
@@ -72,8 +80,10 @@ import Testing
     ("https://other.example/x", "https://other.example/x"),
     ("//other.example:81/x", "http://other.example:81/x"),
     ("/x", "http://base.example/x"), ("x", "http://base.example/a/b/x"), ("./x", "http://base.example/a/b/x"),
-    ("../x", "http://base.example/a/x"), ("../../../../x", "http://base.example/x"), ("..", "http://base.example/a/"),
-    (".", "http://base.example/a/b/"), ("?r=1", "http://base.example/a/b/c?r=1"), ("", "http://base.example/a/b/c?q=1"),
+    ("../x", "http://base.example/a/x"), ("../../../../x", "http://base.example/x"),
+    ("..", "http://base.example/a/"),
+    (".", "http://base.example/a/b/"), ("?r=1", "http://base.example/a/b/c?r=1"),
+    ("", "http://base.example/a/b/c?q=1"),
     ("x?y=../z", "http://base.example/a/b/x?y=../z"), ("#f", "http://base.example/a/b/c?q=1"),
     ("/x:y", "http://base.example/x:y"), ("x/y:z", "http://base.example/a/b/x/y:z"),
   ]

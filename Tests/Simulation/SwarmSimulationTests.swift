@@ -11,6 +11,9 @@ import TorrentModel
 @Suite struct SwarmSimulationTests {
   static let onlySeed = ProcessInfo.processInfo.environment["SPATE_SIM_SEED"].flatMap { UInt64($0) }
 
+  /// `SPATE_SIM_VERBOSE=1` prints what each run came to.
+  static let isVerbose = ProcessInfo.processInfo.environment["SPATE_SIM_VERBOSE"] != nil
+
   /// Runs the scenario with some seeds; each to the end, and until nothing is left.
   static func run(_ scenario: Scenario, seeds: Int, check: (World) throws -> Void = { _ in }) {
     for seed in onlySeed.map({ $0...$0 }) ?? 1...UInt64(seeds) {
@@ -19,9 +22,7 @@ import TorrentModel
         try world.run()
         try check(world)
         try world.end()
-        let st = world.nodes.map { $0.swarm.snapshot(now: world.now) }//DBG
-        let ft = world.nodes.compactMap { $0.finishedAt.map { Double($0.nanoseconds)/1e9 } }.sorted()//DBG
-        print("DBGX", scenario.name, seed, "turns", world.turns, "t", ft.last ?? 0, "median", ft[ft.count/2], "redundant", st.reduce(0) { $0 + $1.redundant } / 16384, "corrupt", st.reduce(0) { $0 + $1.corrupt } / 16384, "bans", world.nodes.reduce(0) { $0 + $1.banned.count }, world.reasons.map { "\($0.key.rawValue):\($0.value)" }.sorted())//DBG
+        if isVerbose { print("\(scenario.name), seed \(seed): \(world.summary)") }
       } catch {
         Issue.record("\(scenario.name): \(error). Run it again with SPATE_SIM_SEED=\(seed)")
       }

@@ -45,7 +45,9 @@ extension World {
   private func recall(_ block: BlockRequest, for key: PeerKey, of node: Int) {
     guard let (id, _) = nodes[node].connection(key) else { return fail("node \(node) serves nobody") }
     // Half of them are already on their way.
-    if random.below(2) == 0 { nodes[node].recalled.insert(VirtualNode.RecalledBlock(connection: id, block: block)) }
+    if random.below(2) == 0 {
+      nodes[node].recalled.insert(VirtualNode.RecalledBlock(connection: id, block: block))
+    }
   }
 
   private func dial(_ endpoint: Endpoint, from node: Int) {
@@ -54,7 +56,9 @@ extension World {
   }
 
   private func hangUp(_ key: PeerKey, _ reason: DisconnectReason, of node: Int) {
-    guard let (id, isInitiator) = nodes[node].connection(key) else { return fail("node \(node) closes nothing") }
+    guard let (id, isInitiator) = nodes[node].connection(key) else {
+      return fail("node \(node) closes nothing")
+    }
     let other = connections[id][!isInitiator].node
     if nodes[node].fault == .none, nodes[other].fault == .none { reasons[reason, default: 0] += 1 }
     flush(from: node)

@@ -54,7 +54,8 @@ extension World {
       turn(node) { $0.connectFailed(endpoint, reason: .connectFailed, now: self.now) }
       return
     }
-    let remote = Endpoint(address: nodes[node].endpoint.address, port: UInt16(40_000 + connections.count % 20_000))
+    let remote = Endpoint(
+      address: nodes[node].endpoint.address, port: UInt16(40_000 + connections.count % 20_000))
     if nodes[other].banned.contains(remote.address)
       || nodes[other].swarm.refusal(ofIncoming: remote, now: now) != nil
     {
@@ -65,7 +66,8 @@ extension World {
     let id = connections.count
     connections.append(
       Connection(
-        initiator: ConnectionEnd(node: node, parser: parser), responder: ConnectionEnd(node: other, parser: parser),
+        initiator: ConnectionEnd(node: node, parser: parser),
+        responder: ConnectionEnd(node: other, parser: parser),
         endpoint: endpoint))
     transmit(.accepted, 68, from: other, over: id)
     open(id, isInitiator: false, at: other, remote: remote)
@@ -135,7 +137,8 @@ extension World {
     }
   }
 
-  private func messagesArrived(_ bytes: [UInt8], _ id: Int, _ atInitiator: Bool, _ key: PeerKey, _ node: Int) {
+  private func messagesArrived(_ bytes: [UInt8], _ id: Int, _ atInitiator: Bool, _ key: PeerKey, _ node: Int)
+  {
     var rest = bytes[...]
     turn(node) { swarm in
       while !rest.isEmpty {
@@ -154,7 +157,8 @@ extension World {
 
   private func blockArrived(_ header: [UInt8], _ content: UInt64, _ key: PeerKey, _ node: Int) {
     guard let block = PieceHeader.decode(header.span) else { return fail("not a block") }
-    log.record(7, UInt64(now.nanoseconds), UInt64(node), UInt64(block.piece.rawValue), UInt64(block.begin), content)
+    log.record(
+      7, UInt64(now.nanoseconds), UInt64(node), UInt64(block.piece.rawValue), UInt64(block.begin), content)
     turn(node) { swarm in
       swarm.payloadReceived(key, Int(block.length), now: self.now)
       guard swarm.blockArrived(key, block, now: self.now) == .wanted else { return }
@@ -200,7 +204,9 @@ extension World {
       turn(node) { $0.uploadDropped(key, block, now: self.now) }
       return
     }
-    guard var content = nodes[node].disk.read(block) else { return fail("node \(node) serves what it has not") }
+    guard var content = nodes[node].disk.read(block) else {
+      return fail("node \(node) serves what it has not")
+    }
     nodes[node].blocksSent += 1
     switch nodes[node].fault {
     case .lies where random.below(4) == 0: content = random.next()

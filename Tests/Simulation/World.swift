@@ -44,7 +44,8 @@ final class World {
       + [Fault](repeating: .chokes, count: scenario.chokers)
     for index in 0..<(scenario.seeds + scenario.leechers) {
       let isSeed = index < scenario.seeds
-      let fault = isSeed || index - scenario.seeds >= faults.count ? Fault.none : faults[index - scenario.seeds]
+      let fault =
+        isSeed || index - scenario.seeds >= faults.count ? Fault.none : faults[index - scenario.seeds]
       nodes.append(makeNode(index, isSeed: isSeed, fault: fault, contentSeed: seed))
       // They come one after the other, within some seconds.
       queue.plan(.start(node: index), at: .zero + .milliseconds(random.below(5000)))
@@ -59,7 +60,7 @@ final class World {
   private func makeNode(_ index: Int, isSeed: Bool, fault: Fault, contentSeed: UInt64) -> VirtualNode {
     let slow = !isSeed && index >= scenario.seeds + scenario.leechers - scenario.slow
     let range = scenario.bandwidth
-    let rate = slow ? 4_000 : range.lowerBound + random.below(range.count)
+    let rate = slow ? 10_000 : range.lowerBound + random.below(range.count)
     let latency = scenario.latency.lowerBound + random.below(scenario.latency.count)
     // A liar has something to lie about.
     let head = fault == .lies ? 1 : scenario.head
@@ -102,7 +103,8 @@ final class World {
       guard now < .zero + .seconds(scenario.patience), try step() else {
         throw Failure(
           "not finished after \(now.nanoseconds / 1_000_000_000) s: "
-            + nodes.indices.filter { !isDone($0) }.map { "\($0): \(nodes[$0].swarm.haveCount)" }.joined(separator: ", "))
+            + nodes.indices.filter { !isDone($0) }.map { "\($0): \(nodes[$0].swarm.haveCount)" }.joined(
+              separator: ", "))
       }
     }
     for (index, node) in nodes.enumerated() where node.fault == .none {
@@ -190,6 +192,19 @@ final class World {
     let there = nodes[other].line.receive(bytes + 40, arriving: arriving)
     queue.plan(.arrived(connection: id, atInitiator: !isInitiator, packet), at: there)
     return left
+  }
+
+  /// What the run came to, for a reader.
+  var summary: String {
+    let states = nodes.map { $0.swarm.snapshot(now: now) }
+    let redundant = states.reduce(0) { $0 + $1.redundant } / Int64(blockLength)
+    let corrupt = states.reduce(0) { $0 + $1.corrupt } / Int64(blockLength)
+    let times = nodes.compactMap { $0.finishedAt.map { Double($0.nanoseconds / 1_000_000) / 1000 } }.sorted()
+    let bans = nodes.reduce(0) { $0 + $1.banned.count }
+    let ends = reasons.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key): \($0.value)" }
+    return
+      "\(turns) turns, median \(times.isEmpty ? 0 : times[times.count / 2]) s, last \(times.last ?? 0) s, "
+      + "redundant blocks \(redundant), corrupt \(corrupt), bans \(bans), ends \(ends)"
   }
 
   func fail(_ message: String) { if broken == nil { broken = Failure(message) } }

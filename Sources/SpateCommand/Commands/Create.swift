@@ -71,7 +71,7 @@ struct Create: SpateSubcommand {
   @OptionGroup var json: JSONOption
   @OptionGroup var outputOptions: OutputOptions
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("create", outputOptions)
     let options = try creatorOptions(context.layers)
     let target = try target()

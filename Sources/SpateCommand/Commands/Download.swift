@@ -47,7 +47,7 @@ struct Download: SpateSubcommand {
     }
   }
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     try await transfer.run(
       "download",
       { layers, plan throws(CommandFailure) in

@@ -64,7 +64,7 @@ struct Scrape: SpateSubcommand {
     let trackers: [Answer]
   }
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("scrape", output)
     let layers = context.layers
     let certificate = try layers.value(caCertificate, .caCertificate)

@@ -26,7 +26,7 @@ struct Seed: SpateSubcommand {
     }
   }
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     try await transfer.run(
       "seed",
       { layers, plan throws(CommandFailure) in

@@ -15,7 +15,7 @@ struct Show: SpateSubcommand {
   @OptionGroup var json: JSONOption
   @OptionGroup var output: OutputOptions
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("show", output)
     let metainfo = try await TorrentSource(argument: torrent)
       .load(certificateFile: try context.layers.value(nil as String?, .caCertificate))

@@ -15,7 +15,7 @@ struct Completions: SpateSubcommand {
 
   @Argument(help: "bash, zsh or fish.") var shell: Shell
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let kind: CompletionShell =
       switch shell {
       case .bash: .bash
@@ -29,10 +29,10 @@ struct Completions: SpateSubcommand {
 
 struct ExitCodesTopic: SpateSubcommand {
   static let configuration = CommandConfiguration(
-    commandName: "exit-codes", abstract: "What the exit code says.", discussion: ExitStatus.table)
+    commandName: "exit-codes", abstract: "What the exit code says.", discussion: CommandStatus.table)
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
-    try Console(environment: [:]).result(ExitStatus.table)
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
+    try Console(environment: [:]).result(CommandStatus.table)
     return .success
   }
 }
@@ -64,7 +64,7 @@ struct ConfigurationTopic: SpateSubcommand {
     """
   }
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     try Console(environment: [:]).result(Self.text)
     return .success
   }

@@ -44,7 +44,7 @@ struct Tracker: SpateSubcommand {
     let port: UInt16
   }
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("tracker", output)
     let layers = context.layers
     var options = TrackerServer.Options()

@@ -217,7 +217,7 @@ extension TransferOptions {
   func run(
     _ command: String, _ complete: (SettingsLayers, inout TransferPlan) throws(CommandFailure) -> Void,
     interrupts: Interrupts
-  ) async throws(CommandFailure) -> ExitStatus {
+  ) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext(command, output) { layers throws(CommandFailure) in
       try progressMode(layers) == .json
     }
@@ -239,7 +239,7 @@ extension TransferOptions {
     interrupts.handle(endingWith: plan.goal.kind == .seed ? .success : .interrupted) { runner.interrupt() }
     let results = try await runner.run()
     if isJSON { try context.console.result(JSONText.document(TransferDocument(results))) }
-    return ExitStatus.worst(of: results.map(\.exit))
+    return CommandStatus.worst(of: results.map(\.exit))
   }
 
   private static func view(_ mode: ProgressMode, console: Console, isQuiet: Bool) -> sending any ProgressView

@@ -27,7 +27,7 @@ struct Verify: SpateSubcommand {
   @OptionGroup var json: JSONOption
   @OptionGroup var output: OutputOptions
 
-  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> ExitStatus {
+  func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("verify", output)
     let layers = context.layers
     let metainfo = try await TorrentSource(argument: torrent)

@@ -61,11 +61,11 @@ struct BarLayout {
   }
 
   private static func sumName(_ snapshot: ProgressSnapshot, hidden: Int) -> String {
-    var parts = ["\(snapshot.rows.count) under way"]
-    if hidden > 0 { parts = ["\(snapshot.rows.count) under way (\(hidden) not shown)"] }
+    var parts: [String] = []
+    if hidden > 0 { parts.append("\(hidden) hidden") }
     if snapshot.finished > 0 { parts.append("\(snapshot.finished) done") }
-    if snapshot.waiting > 0 { parts.append("\(snapshot.waiting) waiting") }
-    return parts.joined(separator: ", ")
+    if snapshot.waiting > 0 { parts.append("\(snapshot.waiting) queued") }
+    return "all \(snapshot.torrents)" + (parts.isEmpty ? "" : ": " + parts.joined(separator: ", "))
   }
 
   // MARK: Columns
@@ -84,7 +84,8 @@ struct BarLayout {
     // One column is kept free, since writing into the last one makes some terminals wrap.
     let width = max(1, columns - 1)
     func fieldsWidth() -> Int { fields.reduce(0) { $0 + $1.width + 2 } }
-    let nameMinimum = min(longest, 12)
+    // The sum's name says what is not on the screen.
+    let nameMinimum = min(longest, max(12, hasSum ? min(26, TextWidth.of(names[names.count - 1])) : 0))
     let barMinimum = 10
     while fields.count > 1, nameMinimum + 2 + barMinimum + fieldsWidth() > width {
       guard let last = fields.indices.max(by: { fields[$0].rank < fields[$1].rank }) else { break }
@@ -93,7 +94,7 @@ struct BarLayout {
     // With one field left, the bar goes before the name does.
     let hasBar = nameMinimum + 2 + barMinimum + fieldsWidth() <= width
     let free = max(0, width - fieldsWidth())
-    let nameWidth = hasBar ? min(longest, max(nameMinimum, free - 2 - 30)) : min(longest, free)
+    let nameWidth = hasBar ? min(longest, max(nameMinimum, free - 2 - 20)) : min(longest, free)
     let barWidth = hasBar ? min(40, free - nameWidth - 2) : 0
     return rows.indices.map { index in
       line(

@@ -64,7 +64,7 @@ enum SystemReason {
     return nil
   }
 
-  static func status(of error: any Error) -> ExitStatus {
+  static func status(of error: any Error) -> CommandStatus {
     let code = code(of: error).map { Errno(rawValue: $0) }
     return code == .noSpace || code == .diskQuotaExceeded ? .diskFull : .fileInputOutput
   }

@@ -24,7 +24,7 @@ enum SystemTerminal {
   }
 
   /// Ends the process at once: nothing is written or flushed any more.
-  static func exitNow(_ status: ExitStatus) -> Never { _exit(status.rawValue) }
+  static func exitNow(_ status: CommandStatus) -> Never { _exit(status.rawValue) }
 }
 
 /// Hears SIGINT, SIGTERM and SIGHUP on a thread that does nothing else, whatever the rest is busy with.

@@ -30,13 +30,14 @@ enum TextWidth {
     String(repeating: " ", count: max(0, columns - of(text))) + text
   }
 
-  /// Columns of one character as a person sees it: 0 for a mark alone, 2 for wide ones.
+  /// Columns of one character as a person sees it: 0 for a mark alone, 2 for wide ones. Letters that are written as one
+  /// in some scripts count for themselves, as most terminals draw them.
   static func width(_ character: Character) -> Int {
     var width = 0
     for scalar in character.unicodeScalars {
-      // A text character that is asked to look like an emoji is drawn as one.
-      if scalar.value == 0xfe0f { return 2 }
-      width = max(width, self.width(scalar))
+      // An emoji is one picture whatever it is made of; U+FE0F asks for the picture.
+      if scalar.value == 0xfe0f || scalar.properties.isEmojiPresentation { return 2 }
+      width += self.width(scalar)
     }
     return width
   }

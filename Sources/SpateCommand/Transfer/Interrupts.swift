@@ -8,7 +8,7 @@ final class Interrupts: Sendable {
     var count = 0
     var handler: (@Sendable () -> Void)?
     /// The exit code when order takes too long, or when nothing is there to be ordered.
-    var status = ExitStatus.interrupted
+    var status = CommandStatus.interrupted
   }
 
   /// A little less than the five seconds that are promised.
@@ -25,7 +25,7 @@ final class Interrupts: Sendable {
 
   /// Calls `handler` when the first signal comes; without a handler it ends the process. `status` is how the process
   /// ends when it has to end at once.
-  func handle(endingWith status: ExitStatus = .interrupted, _ handler: @escaping @Sendable () -> Void) {
+  func handle(endingWith status: CommandStatus = .interrupted, _ handler: @escaping @Sendable () -> Void) {
     state.withLock { state in
       state.handler = handler
       state.status = status

@@ -12,7 +12,7 @@ struct TransferResult: Sendable {
 
   var status: Status
   /// What the torrent adds to the command's exit code.
-  var exit: ExitStatus
+  var exit: CommandStatus
   /// What went wrong, for a person.
   var error: String?
   /// The torrent's name, or where it was to come from.

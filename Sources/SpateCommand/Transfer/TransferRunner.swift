@@ -304,7 +304,8 @@ actor TransferRunner {
   // MARK: Ends
 
   private func end(
-    _ number: Int, _ status: TorrentStatus, _ how: TransferResult.Status, _ exit: ExitStatus, _ error: String?
+    _ number: Int, _ status: TorrentStatus, _ how: TransferResult.Status, _ exit: CommandStatus,
+    _ error: String?
   ) async {
     guard let torrent = jobs[number].torrent else { return }
     let files = await torrent.files()
@@ -344,7 +345,7 @@ actor TransferRunner {
   private func close(_ number: Int) async {
     guard let status = await refresh(number) else { return }
     if let failure = jobs[number].failure {
-      await end(number, status, .failed, ExitStatus(failure.kind), failure.description)
+      await end(number, status, .failed, CommandStatus(failure.kind), failure.description)
     } else if status.isComplete || plan.goal.kind == .seed {
       await end(number, status, .complete, .success, nil)
     } else {
