@@ -28,7 +28,8 @@ enum ImportTable {
     "Hashing": ["CHash", "BlockPool"] + machine,
     "Storage": ["TorrentModel", "BlockPool", "Hashing", "CDisk"] + machine + collections,
     "Reactor": ["CEvent", "BlockPool"] + machine + collections,
-    "Engine": pure.union(["BlockPool", "Hashing", "Storage", "Reactor", "CCrypto", "Logging", "Foundation"]) + machine
+    "Engine": pure.union(["BlockPool", "Hashing", "Storage", "Reactor", "CCrypto", "Logging", "Foundation"])
+      + machine
       + collections,
     "TrackerServer": ["TrackerProtocol", "Reactor", "TorrentModel", "Bencode", "Logging"] + machine
       + collections,

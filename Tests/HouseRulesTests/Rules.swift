@@ -61,7 +61,8 @@ enum Rules {
   static func words(_ path: String, _ room: String, _ source: SwiftSource) -> [Violation] {
     let name = path.split(separator: "/").last ?? ""
     let unsafeAllowed =
-      ImportTable.unsafe.contains(room) || (ImportTable.unsafeInSystemFiles.contains(room) && name.hasPrefix("System"))
+      ImportTable.unsafe.contains(room)
+      || (ImportTable.unsafeInSystemFiles.contains(room) && name.hasPrefix("System"))
     return each(source.code) { line in
       var found: [(String, String)] = []
       let words = SwiftSource.words(line)

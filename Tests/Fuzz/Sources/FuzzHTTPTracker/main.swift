@@ -1,15 +1,14 @@
+import FuzzDriver
+import Glibc
 import TorrentModel
 import TrackerProtocol
 
 /// What HTTP trackers answer, what peers ask of ours, and the URLs that torrents name.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
+func fuzzOne(_ bytes: [UInt8]) {
   fuzzAnnounce(bytes)
   fuzzScrape(bytes)
   fuzzQuery(bytes)
   fuzzURL(String(decoding: bytes, as: UTF8.self))
-  return 0
 }
 
 private func fuzzAnnounce(_ bytes: [UInt8]) {
@@ -75,3 +74,5 @@ private func fuzzURL(_ text: String) {
     precondition(!error.description.isEmpty)
   }
 }
+
+exit(fuzz(fuzzOne))

@@ -1,3 +1,5 @@
+import FuzzDriver
+import Glibc
 import PeerWire
 import TorrentModel
 
@@ -5,10 +7,8 @@ import TorrentModel
 ///
 /// What is read from a growing buffer is what is read from the whole one; a message that was taken is written as it came;
 /// and nobody is ever asked to hold more than the limits allow.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let input = Array(UnsafeBufferPointer(start: start, count: count))
-  guard let flags = input.first else { return 0 }
+func fuzzOne(_ input: [UInt8]) {
+  guard let flags = input.first else { return }
   let stream = Array(input.dropFirst())
   fuzzHandshake(stream)
 
@@ -23,7 +23,6 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   let whole = read(stream, parser, isGrowing: false)
   let grown = read(stream, parser, isGrowing: true)
   precondition(whole == grown, "a growing buffer was read otherwise than the whole one")
-  return 0
 }
 
 private func fuzzHandshake(_ stream: [UInt8]) {
@@ -95,3 +94,5 @@ private func extended(_ id: UInt8, _ payload: [UInt8], _ parser: MessageParser) 
   let again = try ExtendedHandshake.decode(handshake.encoded().span, registry: .standard)
   precondition(again == handshake, "an extended handshake changed on the way")
 }
+
+exit(fuzz(fuzzOne))

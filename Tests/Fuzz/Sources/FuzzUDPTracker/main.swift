@@ -1,14 +1,13 @@
+import FuzzDriver
+import Glibc
 import TorrentModel
 import TrackerProtocol
 
 /// Datagrams of UDP trackers and peers, and the machine that lives on them.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
+func fuzzOne(_ bytes: [UInt8]) {
   fuzzRequest(bytes)
   for isV4 in [true, false] { fuzzReply(bytes, isV4: isV4) }
   fuzzMachine(bytes)
-  return 0
 }
 
 private func fuzzRequest(_ bytes: [UInt8]) {
@@ -93,3 +92,5 @@ private func fuzzMachine(_ script: [UInt8]) {
   }
   precondition(open.isEmpty)
 }
+
+exit(fuzz(fuzzOne))
