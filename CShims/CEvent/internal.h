@@ -16,6 +16,7 @@ struct cev_loop {
   struct event *wake_event;
   struct event *timer_event;
   int wake_descriptor;
+  int timer_descriptor;
   /// Place in the table of loops, so that a block reference fits a pointer-sized argument.
   uint32_t index;
   uint64_t turn;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +68,7 @@ static void on_wake(evutil_socket_t descriptor, short what, void *context) {
 }
 
 static void on_timer(evutil_socket_t descriptor, short what, void *context) {
+  // Edge-triggered as well: setting it anew starts its count over.
   (void)descriptor, (void)what;
   ((cev_loop *)context)->armed_deadline = CEV_NO_DEADLINE;
 }
@@ -106,7 +108,8 @@ cev_loop *cev_loop_new(int *error) {
   loop->armed_deadline = CEV_NO_DEADLINE;
   loop->index = MAX_LOOPS;
   loop->wake_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (loop->wake_descriptor < 0) {
+  loop->timer_descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  if (loop->wake_descriptor < 0 || loop->timer_descriptor < 0) {
     *error = errno;
     cev_loop_free(loop);
     return NULL;
@@ -122,9 +125,11 @@ cev_loop *cev_loop_new(int *error) {
   if (loop->base) {
     loop->wake_event =
         event_new(loop->base, loop->wake_descriptor, EV_READ | EV_PERSIST | EV_ET, on_wake, loop);
-    loop->timer_event = evtimer_new(loop->base, on_timer, loop);
+    loop->timer_event =
+        event_new(loop->base, loop->timer_descriptor, EV_READ | EV_PERSIST | EV_ET, on_timer, loop);
   }
-  if (!loop->wake_event || !loop->timer_event || event_add(loop->wake_event, NULL) < 0) {
+  if (!loop->wake_event || !loop->timer_event || event_add(loop->wake_event, NULL) < 0 ||
+      event_add(loop->timer_event, NULL) < 0) {
     *error = errno ? errno : ENOMEM;
     cev_loop_free(loop);
     return NULL;
@@ -143,6 +148,7 @@ void cev_loop_free(cev_loop *loop) {
   // Finalizers of freed bufferevents that no turn has run yet run here.
   if (loop->base) event_base_free(loop->base);
   if (loop->wake_descriptor >= 0) close(loop->wake_descriptor);
+  if (loop->timer_descriptor >= 0) close(loop->timer_descriptor);
   pthread_mutex_lock(&table_lock);
   if (loop->index < MAX_LOOPS) table[loop->index] = NULL;
   pthread_mutex_unlock(&table_lock);
@@ -156,33 +162,27 @@ void cev_loop_free(cev_loop *loop) {
   free(loop);
 }
 
-/// One libevent timeout stands for all timers of the loop; it is moved only when the earliest deadline moved.
-static void arm(cev_loop *loop, uint64_t deadline, uint64_t now) {
-  if (deadline == loop->armed_deadline) return;
+/// One timer descriptor stands for all timers of the loop. libevent's own timeouts go by a clock that ticks every 4 ms
+/// and fire up to two ticks late; this one is exact, and is set only when the earliest deadline moves forward: a
+/// deadline that was cancelled costs one turn for nothing, which is less than a system call for each.
+static void arm(cev_loop *loop, uint64_t deadline) {
+  if (deadline >= loop->armed_deadline) return;
+  struct itimerspec when = {
+      .it_value = {.tv_sec = (time_t)(deadline / 1000000000), .tv_nsec = (long)(deadline % 1000000000)}};
+  if (timerfd_settime(loop->timer_descriptor, TFD_TIMER_ABSTIME, &when, NULL) < 0) abort();
   loop->armed_deadline = deadline;
-  if (deadline == CEV_NO_DEADLINE) {
-    event_del(loop->timer_event);
-    return;
-  }
-  uint64_t microseconds = (deadline - now + 999) / 1000;
-  struct timeval interval = {
-      .tv_sec = (time_t)(microseconds / 1000000), .tv_usec = (suseconds_t)(microseconds % 1000000)};
-  if (event_add(loop->timer_event, &interval) < 0) abort();
 }
 
 int cev_loop_turn(cev_loop *loop, uint64_t deadline) {
   int flags = EVLOOP_ONCE;
   loop->turn++;
-  if (deadline != CEV_NO_DEADLINE) {
-    uint64_t now = deadline ? cev_now() : 0;
-    if (deadline <= now) {
-      flags |= EVLOOP_NONBLOCK;
-    } else {
-      arm(loop, deadline, now);
-    }
+  if (deadline == 0) {
+    flags |= EVLOOP_NONBLOCK;
   } else {
-    arm(loop, deadline, 0);
+    // Times beyond what the kernel takes (292 years) are as good as none.
+    if (deadline < INT64_MAX) arm(loop, deadline);
   }
+  errno = 0;
   return event_base_loop(loop->base, flags) < 0 ? (errno ? errno : EIO) : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /// Addresses kept of one answer. More than a peer or tracker is ever tried at.
 #define MAX_ADDRESSES 32
@@ -25,7 +26,8 @@ struct cev_resolution {
   cev_resolve_result result;
   bool answered;
   bool abandoned;
-  bool without_nameserver;
+  /// What to say instead of evdns's own answer when there was no point in asking.
+  cev_resolve_result hopeless;
   size_t count;
   cev_address addresses[MAX_ADDRESSES];
 };
@@ -122,10 +124,28 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *context) {
   }
   if (list) evutil_freeaddrinfo(list);
   resolution->result = translate(error);
-  if (resolution->without_nameserver && error) resolution->result = CEV_RESOLVE_NO_NAMESERVER;
+  if (resolution->hopeless && error) resolution->result = resolution->hopeless;
   // The hosts file knows the name, but not in the family asked for.
   if (!error && resolution->count == 0) resolution->result = CEV_RESOLVE_NOT_FOUND;
   cev_loop_append(resolver->loop, CEV_RECORD_RESOLVED, resolution->token);
+}
+
+/// Whether asking is pointless: evdns would only find out after all of its time-outs. Sends nothing.
+static cev_resolve_result hopelessness(struct evdns_base *base) {
+  int count = evdns_base_count_nameservers(base);
+  if (count == 0) return CEV_RESOLVE_NO_NAMESERVER;
+  for (int index = 0; index < count; index++) {
+    struct sockaddr_storage server;
+    int length = evdns_base_get_nameserver_addr(base, index, (struct sockaddr *)&server, sizeof server);
+    if (length <= 0) continue;
+    int descriptor = socket(server.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    // Out of descriptors: evdns has its own already.
+    if (descriptor < 0) return CEV_RESOLVE_OK;
+    bool has_route = connect(descriptor, (struct sockaddr *)&server, (socklen_t)length) == 0;
+    close(descriptor);
+    if (has_route) return CEV_RESOLVE_OK;
+  }
+  return CEV_RESOLVE_UNREACHABLE;
 }
 
 cev_resolution *cev_resolve(
@@ -135,7 +155,7 @@ cev_resolution *cev_resolve(
   resolution->resolver = resolver;
   resolver->outstanding++;
   resolution->token = token;
-  resolution->without_nameserver = evdns_base_count_nameservers(resolver->base) == 0;
+  resolution->hopeless = hopelessness(resolver->base);
   struct evutil_addrinfo hints = {0};
   hints.ai_family = family == 4 ? AF_INET : family == 6 ? AF_INET6 : AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -145,8 +165,8 @@ cev_resolution *cev_resolve(
   // Without a handle the callback ran already, from the hosts file or with an error.
   if (!resolution->answered) {
     resolution->request = request;
-    // evdns would queue it until a server is added.
-    if (resolution->without_nameserver && request) evdns_getaddrinfo_cancel(request);
+    // Without a server evdns would queue it until one is added.
+    if (resolution->hopeless && request) evdns_getaddrinfo_cancel(request);
   }
   return resolution;
 }
@@ -157,7 +177,7 @@ void cev_resolution_free(cev_resolution *resolution) {
     return;
   }
   resolution->abandoned = true;
-  if (!resolution->without_nameserver && resolution->request) {
+  if (!resolution->hopeless && resolution->request) {
     evdns_getaddrinfo_cancel(resolution->request);
   }
 }

@@ -19,6 +19,8 @@ public enum HTTPError: Error, Hashable, Sendable, CustomStringConvertible {
   case tooLarge(maximumBytes: Int)
   case tooManyRedirects(Int)
   case badRedirect(URLError)
+  /// The caller's own header would break the request.
+  case invalidHeader(name: String)
   /// Memory or descriptors ran out.
   case outOfResources
 
@@ -37,6 +39,7 @@ public enum HTTPError: Error, Hashable, Sendable, CustomStringConvertible {
     case .tooLarge(let maximum): "the server's answer is larger than \(maximum) bytes"
     case .tooManyRedirects(let count): "the server redirected more than \(count) times"
     case .badRedirect(let error): "the server redirected to a place that cannot be used: \(error)"
+    case .invalidHeader(let name): "the request header \(name) cannot be sent"
     case .outOfResources: "out of memory or file descriptors"
     }
   }

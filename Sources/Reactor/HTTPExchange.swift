@@ -118,7 +118,7 @@ public final class HTTPExchange: LoopSource {
     for (name, value) in headers() {
       if unsafe !cev_http_request_add_header(raw, name, value) {
         releaseRaw()
-        throw .outOfResources
+        throw .invalidHeader(name: name)
       }
     }
     if unsafe !cev_http_request_start(raw) {

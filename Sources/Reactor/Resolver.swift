@@ -9,6 +9,8 @@ public enum ResolveError: Error, Hashable, Sendable, CustomStringConvertible {
   case failed
   /// The machine names no server in resolv.conf.
   case noNameserver
+  /// There is no route to any of the name servers: the machine is offline.
+  case networkUnreachable
   case timedOut
 
   public var description: String {
@@ -18,6 +20,7 @@ public enum ResolveError: Error, Hashable, Sendable, CustomStringConvertible {
     case .temporaryFailure: "the name servers do not answer"
     case .failed: "the name servers' answer makes no sense"
     case .noNameserver: "no name server is configured on this machine"
+    case .networkUnreachable: "the network is unreachable"
     case .timedOut: "the name was not resolved in time"
     }
   }
@@ -203,6 +206,7 @@ public final class Resolution: LoopSource {
     case .notFound: finish(.failure(.notFound))
     case .temporary: finish(.failure(.temporaryFailure))
     case .noNameserver: finish(.failure(.noNameserver))
+    case .unreachable: finish(.failure(.networkUnreachable))
     case .failed, .noMemory: finish(.failure(.failed))
     }
   }

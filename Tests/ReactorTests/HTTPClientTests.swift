@@ -252,6 +252,8 @@ import Testing
       let unknown = try await client.get("http://tracker.example/announce", on: actor)
       #expect(unknown.error == .resolution(host: "tracker.example", .noNameserver))
       #expect(unknown.error?.description.hasPrefix("tracker.example: ") == true)
+      let broken = try await client.get("http://\(address)/", on: actor) { $0.headers = [("X", "a\r\nY: b")] }
+      #expect(broken.error == .invalidHeader(name: "X"))
       let resetting = try ScriptedServer(on: actor) { connection, _ in connection.reset() }
       let reset = try await client.get(resetting.url, on: actor)
       #expect(reset.error == .closedEarly)

@@ -20,11 +20,7 @@ import Testing
         let events = Recorder()
         let connection = try Connection(connectingTo: listener.localAddress, on: actor.loop, handler: events)
         // No descriptor is left for the other side: those that are open stay so, new ones would be too high.
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        let former = limit.rlim_cur
-        limit.rlim_cur = 3
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        let former = limitDescriptors(to: 3)
         try await events.signal.wait("the kernel's side", isolation: actor) { events.isOpened }
         let turns = actor.loop.statistics.turns
         await pause(milliseconds: 250, on: actor)
@@ -32,12 +28,36 @@ import Testing
         #expect(listener.pauses >= 1)
         #expect(listener.lastPauseCause?.code == EMFILE)
         #expect(actor.loop.statistics.turns - turns < 50, "a listener without descriptors must not spin")
-        limit.rlim_cur = former
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        _ = limitDescriptors(to: former)
         try await signal.wait("accepting again", isolation: actor) { accepted.count == 1 }
         connection.close()
         listener.close()
         for descriptor in accepted { close(descriptor) }
+      }
+    }
+  }
+
+  @Test func anHTTPServerRestsWhenDescriptorsRunOut() async {
+    await #expect(processExitsWith: .success) {
+      try await Task.sleep(for: .milliseconds(50))
+      try await withLoop { actor in
+        let server = try HTTPServer(on: actor.loop) { $0.respond(status: 200, body: Array("here".utf8)) }
+        let port = try server.listen(family: .v4, port: 0, binding: LocalBinding(address: .loopback(.v4)))
+        let events = Recorder()
+        let connection = try Connection(
+          connectingTo: .loopback(.v4, port: port), on: actor.loop, handler: events)
+        connection.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        let former = limitDescriptors(to: 3)
+        try await events.signal.wait("the kernel's side", isolation: actor) { events.isOpened }
+        let turns = actor.loop.statistics.turns
+        await pause(milliseconds: 250, on: actor)
+        #expect(server.connectionCount == 0)
+        #expect(actor.loop.statistics.turns - turns < 50, "a listener without descriptors must not spin")
+        _ = limitDescriptors(to: former)
+        try await events.signal.wait("the answer", isolation: actor) { events.isEnded }
+        #expect(String(decoding: events.received, as: UTF8.self).hasSuffix("here"))
+        connection.close()
+        server.close()
       }
     }
   }
@@ -105,6 +125,16 @@ import Testing
       #expect(after <= before)
     }
   }
+}
+
+/// Sets the highest number of a new descriptor (those that are open stay so) and gives back the former limit.
+func limitDescriptors(to limit: UInt) -> UInt {
+  var limits = rlimit()
+  getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+  let former = limits.rlim_cur
+  limits.rlim_cur = limit
+  setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+  return former
 }
 
 /// Opens and closes one of everything, some of it in mid-flight.

@@ -105,6 +105,16 @@ func expect(
     }
   }
 
+  @Test func withoutARouteTheAnswerComesAtOnce() async throws {
+    try await withLoop { actor in
+      // No machine has an interface of that number.
+      let server = SocketAddress(v6High: 0xfe80_0000_0000_0000, low: 1, port: 53, scope: 0x7fff_fff0)
+      let resolver = makeResolver(asking: server, on: actor)
+      try await expect("tracker.example", with: resolver, on: actor, gives: .failure(.networkUnreachable))
+      resolver.close()
+    }
+  }
+
   @Test func serversAreAsked() async throws {
     try await withLoop { actor in
       let server = NameServer()

@@ -11,6 +11,8 @@ typedef enum __attribute__((enum_extensibility(closed))) : int32_t {
   CEV_RESOLVE_TEMPORARY CEV_SWIFT_NAME(temporary),
   CEV_RESOLVE_FAILED CEV_SWIFT_NAME(failed),
   CEV_RESOLVE_NO_NAMESERVER CEV_SWIFT_NAME(noNameserver),
+  /// There is no route to any name server.
+  CEV_RESOLVE_UNREACHABLE CEV_SWIFT_NAME(unreachable),
   CEV_RESOLVE_NO_MEMORY CEV_SWIFT_NAME(noMemory),
 } cev_resolve_result;
 

@@ -52,7 +52,8 @@ struct Thread: Sendable {
     let code = unsafe pthread_create(
       &handle, &attributes,
       { argument in
-        let body = unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
+        guard let argument = unsafe argument else { return nil }
+        let body = unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
         unsafe spate_thread_name(body.name)
         body.run()
         return nil
