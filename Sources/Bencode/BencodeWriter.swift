@@ -32,11 +32,17 @@ public struct BencodeWriter: Sendable {
   }
 
   /// Writes an integer.
+  @inlinable
   public mutating func integer(_ value: some FixedWidthInteger) {
+    integer(magnitude: UInt64(value.magnitude), isNegative: value < 0)
+  }
+
+  @usableFromInline
+  mutating func integer(magnitude: UInt64, isNegative: Bool) {
     beginValue()
     bytes.append(UInt8(ascii: "i"))
-    if value < 0 { bytes.append(UInt8(ascii: "-")) }
-    appendDecimal(UInt64(value.magnitude))
+    if isNegative { bytes.append(UInt8(ascii: "-")) }
+    appendDecimal(magnitude)
     bytes.append(UInt8(ascii: "e"))
   }
 
@@ -101,6 +107,7 @@ public struct BencodeWriter: Sendable {
 
 extension BencodeWriter {
   /// Writes a key with an integer.
+  @inlinable
   public mutating func entry(_ key: String, integer value: some FixedWidthInteger) {
     self.key(key)
     integer(value)

@@ -6,7 +6,7 @@ enum AnnounceList {
   ///
   /// Empty URLs and empty tiers are dropped, and a URL counts once, where it first stands. A URL that stands in the
   /// list without a tier around it, as some programs write it, is a tier of its own.
-  static func read(_ root: borrowing BencodeNode, _ warnings: inout WarningList) -> [[String]] {
+  static func read(_ root: BencodeNode, _ warnings: inout WarningList) -> [[String]] {
     var reader = Reader()
     if let list = root.optional("announce-list", .list, &warnings), var tiers = list.elements {
       while let tier = tiers.next() {
@@ -32,7 +32,7 @@ enum AnnounceList {
     private var known: Set<String> = []
     private(set) var isFull = false
 
-    mutating func read(_ node: borrowing BencodeNode, _ warnings: inout WarningList) {
+    mutating func read(_ node: BencodeNode, _ warnings: inout WarningList) {
       guard !isFull, let url = URLText.read(node, &warnings), !known.contains(url) else { return }
       guard known.count < TextLimits.trackers else {
         isFull = true
@@ -54,7 +54,7 @@ enum AnnounceList {
 enum URLText {
   /// A URL without the white space around it, spaces within it escaped. `nil` for an empty one, and with a warning for
   /// what is no URL: text that is too long, holds control characters or is not UTF-8. Schemes are not looked at.
-  static func read(_ node: borrowing BencodeNode, _ warnings: inout WarningList) -> String? {
+  static func read(_ node: BencodeNode, _ warnings: inout WarningList) -> String? {
     guard let raw = node.string else {
       warnings.add(.ignored, at: node)
       return nil
@@ -85,7 +85,7 @@ enum URLText {
 
   /// The URLs under a key: one string (BEP 19 allows it), or a list of them. Each counts once.
   static func list(
-    _ root: borrowing BencodeNode, _ key: String, _ warnings: inout WarningList
+    _ root: BencodeNode, _ key: String, _ warnings: inout WarningList
   ) -> [String] {
     guard let node = root[key] else { return [] }
     guard var elements = node.elements else {

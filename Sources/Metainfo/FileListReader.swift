@@ -16,7 +16,7 @@ struct FileListReader {
 
   /// - Parameter name: the torrent's safe name, which is the file's in a torrent of one file.
   mutating func read(
-    _ info: borrowing BencodeNode, name: String, _ warnings: inout WarningList
+    _ info: BencodeNode, name: String, _ warnings: inout WarningList
   ) throws(MetainfoError) -> (files: FileTable, isSingleFile: Bool) {
     let isSingleFile: Bool
     if info["files"] == nil {
@@ -26,24 +26,26 @@ struct FileListReader {
       try readFileList(info, &warnings)
       isSingleFile = false
     }
+    // Padding alone is nothing to have.
+    guard builder.contentLength > 0 else { throw MetainfoError(.noContent, at: info) }
     let result = builder.finish()
     if !isSingleFile { warn(of: result, info, &warnings) }
     return (result.files, isSingleFile)
   }
 
-  private mutating func readSingleFile(_ info: borrowing BencodeNode, name: String) throws(MetainfoError) {
+  private mutating func readSingleFile(_ info: BencodeNode, name: String) throws(MetainfoError) {
     let length = try info.required("length", .integer)
     var attributes = FileAttributes(reading: info)
     // A link needs something to lead to, and a torrent of padding alone something to pad.
     attributes.subtract([.symlink, .padding])
-    builder.beginPath()
     try Self.locating(length) { () throws(MetainfoError.Problem) in
-      _ = try builder.addFile(named: name.utf8.span, length: length.integer ?? 0, attributes: attributes)
+      try builder.beginFile(length: length.integer ?? 0, attributes: attributes)
+      _ = try builder.endFile(named: name.utf8.span)
     }
   }
 
   private mutating func readFileList(
-    _ info: borrowing BencodeNode, _ warnings: inout WarningList
+    _ info: BencodeNode, _ warnings: inout WarningList
   ) throws(MetainfoError) {
     let list = try info.required("files", .list)
     guard var files = list.elements, !list.isEmpty else { throw MetainfoError(.noFiles, at: list) }
@@ -63,51 +65,46 @@ struct FileListReader {
   }
 
   private mutating func readFile(
-    _ file: borrowing BencodeNode, _ warnings: inout WarningList
+    _ file: BencodeNode, _ warnings: inout WarningList
   ) throws(MetainfoError) {
     var attributes = FileAttributes(reading: file)
+    if FileListReader.isBitCometPadding(file) { attributes.insert(.padding) }
     // A link is always empty, and need not say so (BEP 47).
-    let hasLength = file["length"] != nil || !attributes.contains(.symlink)
-    let length = hasLength ? try file.required("length", .integer).integer ?? 0 : 0
-
-    guard !attributes.contains(.padding), !FileListReader.isBitCometPadding(file) else {
-      try Self.locating(file) { () throws(MetainfoError.Problem) in try builder.addPadding(length: length) }
+    let isEmptyLink = attributes.contains(.symlink) && (file["length"]?.integer ?? 0) == 0
+    let target = isEmptyLink ? FileListReader.symlinkPath(of: file) : nil
+    if target == nil && attributes.contains(.symlink) {
+      attributes.remove(.symlink)
+      warnings.add(.symlinkMadePlain, at: file)
+    }
+    let length = isEmptyLink && file["length"] == nil ? file : try file.required("length", .integer)
+    try Self.locating(length) { () throws(MetainfoError.Problem) in
+      try builder.beginFile(length: length.integer ?? 0, attributes: attributes)
+    }
+    guard !attributes.contains(.padding) else {
+      builder.endPadding()
       return
     }
-    var target: [[UInt8]]?
-    if attributes.contains(.symlink) {
-      target = length == 0 ? FileListReader.symlinkPath(of: file) : nil
-      if target == nil {
-        attributes.remove(.symlink)
-        warnings.add(.symlinkMadePlain, at: file)
-      }
-    }
     let path = try FileListReader.path(of: file)
-    let isChanged = try Self.locating(path) { () throws(MetainfoError.Problem) in
-      try add(path, length: length, attributes: attributes)
-    }
+    let isChanged = try Self.locating(path) { () throws(MetainfoError.Problem) in try readPath(path) }
     if isChanged && changed.count < WarningList.limit { changed.append(builder.count - 1) }
     if let target { builder.linkLast(to: target) }
   }
 
-  /// Adds a file by its path, a list of strings that is not empty.
-  private mutating func add(
-    _ path: borrowing BencodeNode, length: Int64, attributes: FileAttributes
-  ) throws(MetainfoError.Problem) -> Bool {
+  /// Names a file by its path, a list of strings that is not empty.
+  private mutating func readPath(_ path: BencodeNode) throws(MetainfoError.Problem) -> Bool {
     guard var names = path.elements, var name = names.next() else { throw .emptyPath }
     var isChanged = false
-    builder.beginPath()
     while let next = names.next() {
       if let raw = name.string { isChanged = try builder.descend(into: raw) || isChanged }
       name = next
     }
     guard let raw = name.string else { throw .emptyPath }
-    return try builder.addFile(named: raw, length: length, attributes: attributes) || isChanged
+    return try builder.endFile(named: raw) || isChanged
   }
 
   /// Static, so that no copy of the reader is held while `body` changes it.
   private static func locating<Value>(
-    _ node: borrowing BencodeNode, _ body: () throws(MetainfoError.Problem) -> Value
+    _ node: BencodeNode, _ body: () throws(MetainfoError.Problem) -> Value
   ) throws(MetainfoError) -> Value {
     do {
       return try body()
@@ -132,7 +129,7 @@ extension FileListReader {
     return path
   }
 
-  private static func isUTF8Path(_ path: borrowing BencodeNode) -> Bool {
+  private static func isUTF8Path(_ path: BencodeNode) -> Bool {
     guard var names = path.elements, !path.isEmpty else { return false }
     while let name = names.next() {
       guard let raw = name.string, (try? UTF8Span(validating: raw)) != nil else { return false }
@@ -141,7 +138,7 @@ extension FileListReader {
   }
 
   /// Padding as BitComet makes it, which is older than BEP 47 and told by its name alone.
-  private static func isBitCometPadding(_ file: borrowing BencodeNode) -> Bool {
+  private static func isBitCometPadding(_ file: BencodeNode) -> Bool {
     guard var names = file["path"]?.elements else { return false }
     var last: Span<UInt8>?
     while let name = names.next() { last = name.string }
@@ -151,7 +148,7 @@ extension FileListReader {
   }
 
   /// Where a link leads, unless it is longer than any path in a torrent can be.
-  private static func symlinkPath(of file: borrowing BencodeNode) -> [[UInt8]]? {
+  private static func symlinkPath(of file: BencodeNode) -> [[UInt8]]? {
     guard let path = file["symlink path"], var names = path.elements, path.count <= PathLimits.depth else {
       return nil
     }
@@ -165,7 +162,7 @@ extension FileListReader {
 
   /// Tells of what was changed once all files were known.
   private func warn(
-    of result: FileTableBuilder.Result, _ info: borrowing BencodeNode, _ warnings: inout WarningList
+    of result: FileTableBuilder.Result, _ info: BencodeNode, _ warnings: inout WarningList
   ) {
     let limit = WarningList.limit
     let renamed = Set(changed).union(result.renamed.prefix(limit))
@@ -182,7 +179,7 @@ extension FileListReader {
 
 extension FileAttributes {
   /// The letters of `attr` that are known (BEP 47).
-  init(reading node: borrowing BencodeNode) {
+  init(reading node: BencodeNode) {
     self = []
     guard let letters = node["attr"]?.string else { return }
     for index in 0..<min(letters.count, 64) {

@@ -32,10 +32,19 @@ struct FileTableBuilder {
   }
 
   var count: Int { attributes.count }
+  /// Bytes of all files, and of those that are no padding.
   private(set) var totalLength: Int64 = 0
+  private(set) var contentLength: Int64 = 0
 
-  /// Begins the path of the next file at the torrent's folder.
-  mutating func beginPath() {
+  /// Adds a file that ``endFile(named:)`` will name; its path begins at the torrent's folder.
+  mutating func beginFile(length: Int64, attributes: FileAttributes) throws(MetainfoError.Problem) {
+    guard length >= 0 else { throw .negativeLength(length) }
+    let (end, overflows) = totalLength.addingReportingOverflow(length)
+    guard !overflows else { throw .totalLengthOverflows }
+    totalLength = end
+    if !attributes.contains(.padding) { contentLength += length }
+    lengths.append(length)
+    self.attributes.append(attributes)
     folder = 0
     depth = 0
     pathLength = 0
@@ -56,22 +65,18 @@ struct FileTableBuilder {
     return isChanged
   }
 
-  /// Ends the path with the file's own name and adds the file.
+  /// Ends the path with the file's own name.
   ///
-  /// - Returns: whether its name had to be changed.
-  mutating func addFile(
-    named raw: Span<UInt8>, length: Int64, attributes: FileAttributes
-  ) throws(MetainfoError.Problem) -> Bool {
+  /// - Returns: whether it had to be changed.
+  mutating func endFile(named raw: Span<UInt8>) throws(MetainfoError.Problem) -> Bool {
     let isChanged = try readComponent(raw)
-    try add(length: length, attributes: attributes)
     names.append(component)
     parents.append(folder)
     return isChanged
   }
 
-  /// Adds padding, which needs no path.
-  mutating func addPadding(length: Int64) throws(MetainfoError.Problem) {
-    try add(length: length, attributes: .padding)
+  /// Ends a file that is padding, and needs no path.
+  mutating func endPadding() {
     names.append([])
     parents.append(0)
   }
@@ -88,16 +93,9 @@ struct FileTableBuilder {
         file: UInt32(truncatingIfNeeded: count - 1), folder: parents[count - 1], components: components))
   }
 
-  private mutating func add(length: Int64, attributes: FileAttributes) throws(MetainfoError.Problem) {
-    guard length >= 0 else { throw .negativeLength(length) }
-    let (end, overflows) = totalLength.addingReportingOverflow(length)
-    guard !overflows else { throw .totalLengthOverflows }
-    totalLength = end
-    lengths.append(length)
-    self.attributes.append(attributes)
-  }
-
   private mutating func readComponent(_ raw: Span<UInt8>) throws(MetainfoError.Problem) -> Bool {
+    // Before anything is made of it: a name of megabytes is no name.
+    guard raw.count <= PathLimits.pathLength else { throw .pathTooLong(limit: PathLimits.pathLength) }
     component.removeAll(keepingCapacity: true)
     let isChanged = SafeName.append(raw, to: &component, rules: rules)
     depth += 1

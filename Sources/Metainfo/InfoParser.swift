@@ -42,7 +42,7 @@ extension TorrentInfo {
   /// - Parameters:
   ///   - info: the dictionary, a part of `bytes`.
   ///   - bytes: what the parser read.
-  init(_ info: borrowing BencodeNode, in bytes: [UInt8], rules: PathRules) throws(MetainfoError) {
+  init(_ info: BencodeNode, in bytes: [UInt8], rules: PathRules) throws(MetainfoError) {
     var warnings = WarningList()
     version = try TorrentInfo.version(info)
     infoHash = Metainfo.infoHash(of: info.encoded)
@@ -74,7 +74,7 @@ extension TorrentInfo {
   }
 
   /// The version is looked at before anything else, so that a torrent that is too new is called that (BEP 52).
-  private static func version(_ info: borrowing BencodeNode) throws(MetainfoError) -> TorrentVersion {
+  private static func version(_ info: BencodeNode) throws(MetainfoError) -> TorrentVersion {
     let metaVersion = info["meta version"]?.integer ?? 1
     if metaVersion > 2, let node = info["meta version"] {
       throw MetainfoError(.unknownVersion(metaVersion), at: node)
@@ -86,7 +86,7 @@ extension TorrentInfo {
     return metaVersion == 2 && hasTree ? .hybrid : .v1
   }
 
-  private static func pieceLength(_ info: borrowing BencodeNode) throws(MetainfoError) -> Int {
+  private static func pieceLength(_ info: BencodeNode) throws(MetainfoError) -> Int {
     let node = try info.required("piece length", .integer)
     let length = node.integer ?? 0
     guard length > 0, length <= Int64(Limits.pieceLength) else {
@@ -96,9 +96,9 @@ extension TorrentInfo {
   }
 
   private static func geometry(
-    totalLength: Int64, pieceLength: Int, info: borrowing BencodeNode
+    totalLength: Int64, pieceLength: Int, info: BencodeNode
   ) throws(MetainfoError) -> PieceGeometry {
-    guard totalLength > 0 else { throw MetainfoError(.noContent, at: info) }
+    // There is at least one byte, or the files had been refused.
     let count = (totalLength - 1) / Int64(pieceLength) + 1
     guard count <= Int64(Limits.pieceCount) else {
       throw MetainfoError(.tooManyPieces(count, limit: Limits.pieceCount), at: info)
@@ -109,7 +109,7 @@ extension TorrentInfo {
   /// The torrent's name, from `name.utf-8` where that is there and UTF-8. A name of no bytes says nothing: the info-hash
   /// stands in for it.
   private static func name(
-    _ info: borrowing BencodeNode, infoHash: InfoHash, rules: PathRules, _ warnings: inout WarningList
+    _ info: BencodeNode, infoHash: InfoHash, rules: PathRules, _ warnings: inout WarningList
   ) throws(MetainfoError) -> String {
     let node: BencodeNode
     if let preferred = info["name.utf-8"], let text = preferred.text, !text.isEmpty {
@@ -121,6 +121,9 @@ extension TorrentInfo {
       warnings.add(.nameChanged(to: infoHash.hex), at: node)
       return infoHash.hex
     }
+    guard raw.count <= PathLimits.pathLength else {
+      throw MetainfoError(.pathTooLong(limit: PathLimits.pathLength), at: node)
+    }
     var safe: [UInt8] = []
     let isChanged = SafeName.append(raw, to: &safe, rules: rules)
     let name = String(decoding: safe, as: UTF8.self)
@@ -129,7 +132,7 @@ extension TorrentInfo {
   }
 
   /// BEP 27 writes `private` as the integer 1. Some programs write a string; it is meant the same.
-  private static func isPrivate(_ info: borrowing BencodeNode, _ warnings: inout WarningList) -> Bool {
+  private static func isPrivate(_ info: BencodeNode, _ warnings: inout WarningList) -> Bool {
     guard let node = info["private"] else { return false }
     if let value = node.integer { return value != 0 }
     warnings.add(.ignored, at: node)

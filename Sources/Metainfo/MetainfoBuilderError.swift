@@ -1,3 +1,5 @@
+import TorrentModel
+
 /// Why no torrent can be made.
 public enum MetainfoBuilderError: Error, Hashable, Sendable {
   case noFiles
@@ -26,9 +28,9 @@ extension MetainfoBuilderError: CustomStringConvertible {
     case .noFiles: "there are no files"
     case .noContent: "the files are all empty: there is nothing to transfer"
     case .tooManyFiles(let limit): "there are more than \(limit) files"
-    case .badName(let name): "\"\(name)\" cannot be the name of a file in a torrent"
-    case .pathTooLong(let path): "the path \"\(path)\" is too long"
-    case .pathTakenTwice(let path): "the path \"\(path)\" is taken twice"
+    case .badName(let name): "\"\(Self.printable(name))\" cannot be the name of a file in a torrent"
+    case .pathTooLong(let path): "the path \"\(Self.printable(path))\" is too long"
+    case .pathTakenTwice(let path): "the path \"\(Self.printable(path))\" is taken twice"
     case .badLength: "the lengths of the files make no sense"
     case .badPieceLength(let length, let limit):
       "a piece length of \(length) bytes is not a multiple of 16 KiB up to \(limit >> 20) MiB"
@@ -39,5 +41,9 @@ extension MetainfoBuilderError: CustomStringConvertible {
     case .tooLong(let length, let limit):
       "the torrent would have \(length) bytes, more than the limit of \(limit)"
     }
+  }
+
+  private static func printable(_ name: String) -> String {
+    printableText(name.utf8.span, lengthLimit: PathLimits.pathLength)
   }
 }

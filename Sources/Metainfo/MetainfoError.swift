@@ -26,7 +26,7 @@ public struct MetainfoError: Error, Hashable, Sendable {
     case negativeLength(Int64)
     /// The lengths of the files add up to more than 64 bits hold.
     case totalLengthOverflows
-    /// All files together have no byte, so that there is nothing to transfer and nothing to verify.
+    /// The files have no byte but padding, so that there is nothing to transfer and nothing to keep.
     case noContent
     /// `files` is empty.
     case noFiles
@@ -65,7 +65,7 @@ public struct MetainfoError: Error, Hashable, Sendable {
     self.keyPath = keyPath
   }
 
-  init(_ problem: Problem, at node: borrowing BencodeNode) {
+  init(_ problem: Problem, at node: BencodeNode) {
     self.init(problem, offset: node.range.lowerBound, keyPath: node.keyPath)
   }
 

@@ -54,7 +54,7 @@ struct WarningList {
   /// Whether another one is kept; finding out where it belongs can be spared otherwise.
   var hasRoom: Bool { warnings.count < Self.limit }
 
-  mutating func add(_ kind: MetainfoWarning.Kind, at node: borrowing BencodeNode) {
+  mutating func add(_ kind: MetainfoWarning.Kind, at node: BencodeNode) {
     guard hasRoom else { return }
     warnings.append(MetainfoWarning(kind: kind, offset: node.range.lowerBound, keyPath: node.keyPath))
   }

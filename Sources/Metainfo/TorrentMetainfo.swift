@@ -43,7 +43,7 @@ public struct TorrentMetainfo: Sendable {
     return try TorrentMetainfo(root, in: bytes, rules: rules)
   }
 
-  private init(_ root: borrowing BencodeNode, in bytes: [UInt8], rules: PathRules) throws(MetainfoError) {
+  private init(_ root: BencodeNode, in bytes: [UInt8], rules: PathRules) throws(MetainfoError) {
     var warnings = WarningList()
     let end = root.range.upperBound
     guard root.kind == .dictionary else {
@@ -70,7 +70,7 @@ public struct TorrentMetainfo: Sendable {
 
   /// A text for people; its `.utf-8` variant is preferred.
   private static func text(
-    _ root: borrowing BencodeNode, _ key: String, _ warnings: inout WarningList
+    _ root: BencodeNode, _ key: String, _ warnings: inout WarningList
   ) -> String? {
     let preferred = root.optional(key + ".utf-8", .string, &warnings)
     if let preferred, preferred.text != nil {
@@ -79,7 +79,7 @@ public struct TorrentMetainfo: Sendable {
     return root.optional(key, .string, &warnings)?.lenientText(limit: TextLimits.text, &warnings)
   }
 
-  private static func nodes(_ root: borrowing BencodeNode, _ warnings: inout WarningList) -> [Node] {
+  private static func nodes(_ root: BencodeNode, _ warnings: inout WarningList) -> [Node] {
     guard let list = root.optional("nodes", .list, &warnings), var elements = list.elements else { return [] }
     var nodes: [Node] = []
     while let element = elements.next() {

@@ -28,7 +28,10 @@ extension Swarm {
       profile, pieceCount: geometry.pieceCount, sender: sender,
       requestLimit: configuration.requestsWithoutReqq,
       now: now)
-    if !profile.isIncoming { book.connected(profile.endpoint) }
+    if !profile.isIncoming {
+      book.connected(profile.endpoint)
+      isConnectDue = true
+    }
     // Peers under this key are told apart from the one before; a search begins at a random place of its pieces.
     peers[i].pick.cursor = UInt32(random.below(max(1, (geometry.pieceCount + 63) / 64)))
 
@@ -63,6 +66,8 @@ extension Swarm {
     let gone = peers[peer.offset]
     senders.release(gone.sender)
     peers[peer.offset] = Peer.vacant
+    // The key may be given to somebody else before the effects are carried out.
+    effects.removeAll { $0.peer == peer }
     if let endpoint = gone.listensOn {
       book.disconnected(
         endpoint, reason: reason, wasUseful: gone.download.total + gone.upload.total > 0,
@@ -223,8 +228,10 @@ extension Swarm {
     {
       effects.append(.connect(endpoint))
     }
-    guard connectedCount + book.connecting < maximumConnections else { return }
-    if book.connecting < halfOpenLimit { timers.connect = book.nextAttempt(skippingSeeds: isFinished) }
+    guard connectedCount + book.connecting < maximumConnections, book.connecting < halfOpenLimit else {
+      return
+    }
+    timers.connect = book.nextAttempt(skippingSeeds: isFinished)
     // Half of the places are empty and nobody is left to fill them.
     if !isFinished, (connectedCount + book.connecting) * 2 < maximumConnections, timers.connect > now,
       now >= timers.morePeers

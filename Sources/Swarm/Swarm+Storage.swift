@@ -267,6 +267,7 @@ extension Swarm {
     isConnectDue = true
     areSlotsStale = true
     preparePicker()
+    for i in peers.indices { peers[i].requests.restart() }
     findAllWitnesses(now: now)
   }
 

@@ -8,7 +8,8 @@ import TorrentModel
 /// same calls give the same effects. It is confined to the loop that owns the torrent.
 ///
 /// The driver calls any number of events, then ``turnEnded(now:)``, then carries the effects out in order. It calls
-/// ``tick(now:)``, and then ``turnEnded(now:)``, when ``nextDeadline`` has come.
+/// ``tick(now:)``, and then ``turnEnded(now:)``, when ``nextDeadline`` has come. Effects about a connection that ended
+/// while the driver carried others out mean nothing any more.
 ///
 /// A torrent without peers costs about a kilobyte: what is needed for downloading exists while something is downloaded.
 public final class Swarm {

@@ -49,6 +49,22 @@ public enum SwarmEffect: Hashable, Sendable {
   case reportComplete
 }
 
+extension SwarmEffect {
+  /// The connection that the effect is about; `nil` if it is about none.
+  public var peer: PeerKey? {
+    switch self {
+    case .sendKeepAlive(let peer), .sendChoke(let peer), .sendUnchoke(let peer), .sendInterested(let peer),
+      .sendNotInterested(let peer), .sendBitfield(let peer), .sendHaveAll(let peer), .sendHaveNone(let peer),
+      .sendHave(let peer, _), .sendDontHave(let peer, _), .sendRequest(let peer, _), .sendCancel(let peer, _),
+      .sendReject(let peer, _), .sendAllowedFast(let peer, _), .sendSuggest(let peer, _),
+      .sendBlock(let peer, _),
+      .dropUpload(let peer, _), .disconnect(let peer, _):
+      peer
+    case .connect, .ban, .wantMorePeers, .abandonPiece, .reportFinished, .reportComplete: nil
+    }
+  }
+}
+
 /// What to do with a block that arrived.
 @frozen
 public enum BlockVerdict: Hashable, Sendable {

@@ -70,7 +70,7 @@ extension TrackerError: CustomStringConvertible {
     case .notTrusted(let reason): "the tracker's certificate is not trusted: \(reason)"
     case .tooManyRedirects(let limit): "the tracker redirects more than \(limit) times"
     case .localAddressRefused(let address):
-      "a torrent may not use \(address), a local address, as its tracker under this path"
+      "a torrent may not use \(address), a local address, as its tracker: only under a path that ends in announce or scrape"
     case .badRedirect(let error): "the tracker redirects to a place that is none: \(error)"
     case .scrapeNotSupported: "the tracker cannot be scraped"
     case .cancelled: "cancelled"

@@ -40,7 +40,7 @@ struct HTTPSTests {
       let kind = TrackerKind.opentrackerHTTPS
       // The seed finds the tracker by plain HTTP, so only Spate depends on the case.
       let torrent = try await Prepared.make(
-        .tiny, trackers: [TrackerKind.opentrackerHTTP.announce], pieceLength: 16_384, in: sandbox)
+        .tiny, trackers: [TrackerKind.opentrackerHTTP.announce], pieceLength: 32_768, in: sandbox)
       let tracker = try await kind.start(allowing: [torrent.info.infohash], in: sandbox)
       _ = try await Libtorrent().seed(
         torrent.torrent, from: torrent.source, at: Address(.v4, Role.seeder), in: sandbox)
@@ -48,7 +48,7 @@ struct HTTPSTests {
 
       let target = try sandbox.directory("target")
       let asked = try await TorrentMaker.mktorrent.make(
-        "asked", from: torrent.content, trackers: [one.announce], pieceLength: 16_384, in: sandbox)
+        "asked", from: torrent.content, trackers: [one.announce], pieceLength: 32_768, in: sandbox)
       let child = try Spate(
         options: ["--timeout", "8"], authority: one.isTrusted ? tracker.authority : nil
       ).start([asked], into: target, at: Address(.v4, Role.leecher), in: sandbox)
@@ -59,7 +59,9 @@ struct HTTPSTests {
       } else {
         #expect(status == .code(6))
         let told = (child.errors + child.output).lowercased()
-        #expect(told.contains(one.complaint), "no word about it: \(child.errors.suffix(500))")
+        #expect(
+          one.complaint.isEmpty || told.contains(one.complaint),
+          "no word about it: \(child.errors.suffix(500))")
       }
       if one.announce.contains("huge") {
         let front = try String(

@@ -11,7 +11,7 @@ struct SwarmTests {
     try await withSandbox { sandbox in
       let kinds = [TrackerKind.opentrackerUDP, .opentrackerHTTP]
       let torrent = try await Prepared.make(
-        .mixed, trackers: kinds.map(\.announce), pieceLength: 16_384, in: sandbox)
+        .mixed, trackers: kinds.map(\.announce), pieceLength: 32_768, in: sandbox)
       let tracker = try await kinds[0].start(allowing: [torrent.info.infohash], in: sandbox)
       for (number, kind) in ClientKind.allCases.enumerated() {
         _ = try await kind.client().seed(

@@ -132,7 +132,7 @@ struct TorrentFileTests {
   func scrape(_ kind: TrackerKind) async throws {
     try await withSandbox { sandbox in
       let torrent = try await Prepared.make(
-        .tiny, trackers: [kind.announce], pieceLength: 16_384, in: sandbox)
+        .tiny, trackers: [kind.announce], pieceLength: 32_768, in: sandbox)
       let tracker = try await kind.start(allowing: [torrent.info.infohash], in: sandbox)
       _ = try await Libtorrent().seed(
         torrent.torrent, from: torrent.source, at: Address(kind.family, Role.seeder), in: sandbox)

@@ -154,6 +154,7 @@ func checkInvariants(_ info: TorrentInfo) throws {
   #expect(info.files.totalLength == info.geometry.totalLength)
   #expect(info.pieceHashes.count == info.geometry.pieceCount * 20)
   #expect(info.files.count >= 1)
+  if info.isSingleFile { #expect(info.files.map(\.path) == [info.name]) }
   var paths: Set<[UInt8]> = []
   for file in info.files where !file.isPadding {
     let isNew = paths.insert(Array(file.path.utf8)).inserted

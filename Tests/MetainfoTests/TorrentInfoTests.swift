@@ -139,6 +139,11 @@ import TorrentModel
   static let single: [Case] = [
     (Written.singleFile.with(["name": nil]), .missing("name"), "info"),
     (Written.singleFile.with(["name": 1]), .wrongKind(expected: .string, found: .integer), "info.name"),
+    (
+      Written.singleFile.with(["name": .text(String(repeating: "n", count: 3073))]),
+      .pathTooLong(limit: 3072),
+      "info.name"
+    ),
     (Written.singleFile.with(["length": nil]), .missing("length"), "info"),
     (Written.singleFile.with(["length": "1"]), .wrongKind(expected: .integer, found: .string), "info.length"),
     (Written.singleFile.with(["length": -1]), .negativeLength(-1), "info.length"),
@@ -200,17 +205,25 @@ import TorrentModel
     ),
     (
       Written.folder([["length": -5, "path": ["a"]]], totalLength: 1), .negativeLength(-5),
-      "info.files[0].path"
+      "info.files[0].length"
     ),
     (
-      Written.folder([["length": -5, "attr": "p"]], totalLength: 1), .negativeLength(-5), "info.files[0]"
+      Written.folder([["length": -5, "attr": "p"]], totalLength: 1), .negativeLength(-5),
+      "info.files[0].length"
     ),
     (
       Written.folder(
         [["length": .integer(.max), "path": ["a"]], ["length": 1, "path": ["b"]]], totalLength: 1),
-      .totalLengthOverflows, "info.files[1].path"
+      .totalLengthOverflows, "info.files[1].length"
     ),
     (Written.folder([["length": 0, "path": ["a"]]], totalLength: 0), .noContent, "info"),
+    (
+      Written.folder([["length": 0, "path": ["a"]], ["attr": "p", "length": 5]], totalLength: 5), .noContent,
+      "info"
+    ),
+    (
+      Written.folder([[String(repeating: "d", count: 3073)]]), .pathTooLong(limit: 3072), "info.files[0].path"
+    ),
     (
       Written.folder([[String](repeating: "d", count: 129)]), .pathTooDeep(limit: 128), "info.files[0].path"
     ),

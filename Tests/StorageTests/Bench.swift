@@ -98,26 +98,22 @@ func drawnBytes(_ count: Int, seed: UInt64) -> [UInt8] {
 
 /// Where a test hears of completions.
 final class TestPort: Sendable {
-  private let heard = Mutex<[DiskCompletion]>([])
+  private final class Ear: Sendable { let heard = Mutex<[DiskCompletion.Event]>([]) }
+
+  private let ear: Ear
   let port: CompletionPort
 
   init() {
-    let box = WeakBox()
-    port = CompletionPort { completions in box.take(&completions) }
-    box.port.withLock { $0 = self }
-  }
-
-  private final class WeakBox: Sendable {
-    struct Weak { weak var value: TestPort? }
-    let port = Mutex<TestPort?>(nil)
-    func take(_ completions: inout [DiskCompletion]) {
-      let batch = completions
+    let ear = Ear()
+    self.ear = ear
+    port = CompletionPort { completions in
+      let batch = completions.map(\.event)
       completions.removeAll(keepingCapacity: true)
-      port.withLock { $0 }?.heard.withLock { $0 += batch }
+      ear.heard.withLock { $0 += batch }
     }
   }
 
-  var all: [DiskCompletion.Event] { heard.withLock { $0.map(\.event) } }
+  var all: [DiskCompletion.Event] { ear.heard.withLock { $0 } }
 
   /// Waits until `pick` finds what it looks for in what was heard, and takes it out. Fails after a minute.
   func wait<T>(
@@ -125,9 +121,9 @@ final class TestPort: Sendable {
     _ pick: (DiskCompletion.Event) -> T?
   ) throws -> T {
     for _ in 0..<60_000 {
-      let found = heard.withLock { list -> T? in
+      let found = ear.heard.withLock { list -> T? in
         for i in list.indices {
-          if let value = pick(list[i].event) {
+          if let value = pick(list[i]) {
             list.remove(at: i)
             return value
           }

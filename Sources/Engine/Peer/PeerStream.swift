@@ -26,6 +26,8 @@ struct PeerStream {
   private var current: PartialBlock?
   /// Bytes of an ignored message that are still to come.
   private var skip = 0
+  /// Payload that came outside of a prediction and is not yet counted with what a read brought.
+  private var unpredictedPayload = 0
 
   private struct PartialBlock {
     var request: BlockRequest
@@ -100,6 +102,8 @@ struct PeerStream {
     var received = Received()
     received.result = reader.read(from: source, limit: limit)
     try sort(reader, planned: planned, to: sink, &received)
+    received.payload += unpredictedPayload
+    unpredictedPayload = 0
     return received
   }
 
@@ -205,6 +209,7 @@ struct PeerStream {
     _ request: BlockRequest, _ bytes: Span<UInt8>, _ reader: ScatterReader, to sink: some PeerStreamSink
   ) {
     let missing = Int(request.length) - bytes.count
+    unpredictedPayload += bytes.count
     guard sink.isWanted(request), Int(request.length) <= BlockPool.blockLength else {
       skip = missing
       return

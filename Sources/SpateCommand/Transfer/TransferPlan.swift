@@ -33,6 +33,8 @@ struct TransferJob {
   var row: ProgressRow?
   /// What the disk last complained about; nil while it works.
   var failure: TorrentFailure?
+  /// The failure that was told last, until the disk works again.
+  var toldFailure: TorrentFailure?
   var wasToldComplete = false
   /// Trackers' complaints that were passed on already.
   var complaints: Set<String> = []

@@ -180,6 +180,8 @@ actor TransferRunner {
     case .stateChanged(let hash, let state):
       guard let number = await refreshed(hash) else { return }
       tell(.stateChanged(state), number)
+      // A bar is there from the start, and full at the end, however short the time between.
+      if view.interval < 1 { view.update(jobs.snapshot()) }
       await judge(number)
       // A place in the queue may have become free.
       loadMore()
@@ -187,8 +189,9 @@ actor TransferRunner {
       guard let number = await refreshed(hash) else { return }
       complete(number)
     case .failed(let hash, let failure):
-      guard let number = await refreshed(hash), jobs[number].failure != failure else { return }
-      jobs[number].failure = failure
+      // The engine tries again from time to time; the same failure is told once.
+      guard let number = await refreshed(hash), jobs[number].toldFailure != failure else { return }
+      jobs[number].toldFailure = failure
       tell(.failed(failure.description), number)
     case .trackerFailed(let hash, let url, let reason):
       passOn(.trackerFailed(url: url, message: reason), key: "\(url) \(reason)", hash)
@@ -235,6 +238,7 @@ actor TransferRunner {
       jobs[number].failure = jobs[number].failure ?? status.error
     } else if status.state == .downloading || status.state == .seeding {
       jobs[number].failure = nil
+      jobs[number].toldFailure = nil
     }
     return status
   }

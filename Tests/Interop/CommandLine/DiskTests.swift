@@ -17,7 +17,7 @@ struct DiskTests {
   func diskFull(allocation: String) async throws {
     try await withSandbox { sandbox in
       let big = try await Prepared.make(.oneFile, pieceLength: 65_536, named: "big", in: sandbox)
-      let small = try await Prepared.make(.tiny, pieceLength: 16_384, named: "small", in: sandbox)
+      let small = try await Prepared.make(.tiny, pieceLength: 32_768, named: "small", in: sandbox)
       let seats = [Address(.v4, Role.seeder), Address(.v4, Role.second)]
       let seed = try await ScriptedPeer.start(
         .honest, big.info, of: .oneFile, in: big.source, at: seats[0], in: sandbox)
@@ -89,7 +89,7 @@ struct DiskTests {
   func whileSeeding(_ damage: Damage) async throws {
     try await withSandbox { sandbox in
       let bad = try await Prepared.make(.oneFile, pieceLength: 32_768, named: "bad", in: sandbox)
-      let good = try await Prepared.make(.tiny, pieceLength: 16_384, named: "good", in: sandbox)
+      let good = try await Prepared.make(.tiny, pieceLength: 32_768, named: "good", in: sandbox)
       let folder = try sandbox.directory("seeding")
       try bad.tree.write(in: folder)
       try good.tree.write(in: folder)

@@ -58,7 +58,7 @@ struct InterruptTests {
     try await withSandbox { sandbox in
       let kind = TrackerKind.opentrackerHTTP
       let torrent = try await Prepared.make(
-        .tiny, trackers: [kind.announce], pieceLength: 16_384, in: sandbox)
+        .tiny, trackers: [kind.announce], pieceLength: 32_768, in: sandbox)
       let tracker = try await kind.start(allowing: [torrent.info.infohash], in: sandbox)
       let child = try await Spate().seed(
         torrent.torrent, from: torrent.source, at: Address(.v4, Role.seeder), in: sandbox)
@@ -77,11 +77,11 @@ struct InterruptTests {
 
   /// SIGKILL at drawn moments, more than twenty times, then to the end: no wrong byte, nothing that was verified and
   /// recorded is lost or fetched again.
-  @Test(.needs(.spate, .libtorrent, .mktorrent), arguments: [16_384, 262_144])
+  @Test(.needs(.spate, .libtorrent, .mktorrent), arguments: [32_768, 262_144])
   func kill(pieceLength: Int) async throws {
     try await withSandbox { sandbox in
       let tree = Tree.folder(
-        "killed", [("a", 9_000_001), ("b/c", 5_000_000), ("d", 3_333_333), ("e", 0), ("f", 77)])
+        "killed", [("a", 19_000_001), ("b/c", 15_000_000), ("d", 3_333_333), ("e", 0), ("f", 77)])
       let torrent = try await Prepared.make(tree, pieceLength: pieceLength, in: sandbox)
       let seat = Address(.v4, Role.seeder)
       let seed = try await ScriptedPeer.start(

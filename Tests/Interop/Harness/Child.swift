@@ -28,12 +28,13 @@ final class Child: @unchecked Sendable {
   private let process: Process
   private let idFile: URL
 
-  /// Writes its own outer id to `$1`, enters `$2`, and becomes the rest of its arguments.
+  /// Writes its own outer id, read below `$3`, to `$1`, enters `$2`, and becomes the rest of its arguments.
   private static let prologue =
-    #"read -r pid _ </proc/self/stat; echo "$pid" >"$1"; cd "$2"; shift 2; exec "$@""#
+    #"read -r pid _ <"$3/self/stat"; echo "$pid" >"$1"; cd "$2"; shift 3; exec "$@""#
 
   init(
-    name: String, enter: [String], command: [String], directory: URL, environment: [String: String],
+    name: String, enter: [String], outerProc: URL, command: [String], directory: URL,
+    environment: [String: String],
     input: URL?,
     logs: URL
   ) throws {
@@ -48,7 +49,8 @@ final class Child: @unchecked Sendable {
     process = Process()
     process.executableURL = URL(filePath: enter[0])
     process.arguments =
-      enter.dropFirst() + ["/bin/sh", "-c", Self.prologue, "sh", idFile.path, directory.path] + command
+      enter.dropFirst() + ["/bin/sh", "-c", Self.prologue, "sh", idFile.path, directory.path, outerProc.path]
+      + command
     process.environment = environment
     process.standardInput =
       try input.map { try FileHandle(forReadingFrom: $0) } ?? FileHandle.nullDevice

@@ -9,6 +9,8 @@ final class NetworkNamespace: @unchecked Sendable {
   let enter: [String]
   /// The process id, seen from outside, that holds the namespaces.
   let holder: Int32
+  /// Where processes inside find the outer /proc.
+  let outerProc: URL
   private let process: Process
   private let input: FileHandle
 
@@ -27,6 +29,8 @@ final class NetworkNamespace: @unchecked Sendable {
     // Not an empty file: evdns, which transmission uses, does not start without a name server.
     let resolver = scratch.appending(path: "resolv.conf")
     try Data("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".utf8).write(to: resolver)
+    outerProc = scratch.appending(path: "outer-proc")
+    try FileManager.default.createDirectory(at: outerProc, withIntermediateDirectories: true)
     let output = scratch.appending(path: "namespace.log")
     try Data().write(to: output)
     // Without root, a user namespace gives the rights needed, on systems that allow it.
@@ -35,7 +39,7 @@ final class NetworkNamespace: @unchecked Sendable {
     process.executableURL = URL(filePath: "/usr/bin/unshare")
     process.arguments =
       asUser + ["--net", "--mount", "--pid", "--fork", "--kill-child"]
-      + [Files.harness.appending(path: "namespace.sh").path, hosts.path, resolver.path]
+      + [Files.harness.appending(path: "namespace.sh").path, hosts.path, resolver.path, outerProc.path]
     let pipe = Pipe()
     process.standardInput = pipe
     process.standardOutput = try FileHandle(forWritingTo: output)

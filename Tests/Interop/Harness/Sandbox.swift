@@ -56,7 +56,8 @@ final class Sandbox: Sendable {
       return state.names[name] ?? 1
     }
     let child = try Child(
-      name: number == 1 ? name : "\(name)-\(number)", enter: namespace.enter, command: command,
+      name: number == 1 ? name : "\(name)-\(number)", enter: namespace.enter, outerProc: namespace.outerProc,
+      command: command,
       directory: directory ?? scratch, environment: environment(extra), input: input, logs: logs)
     state.withLock { $0.children.append(child) }
     return child

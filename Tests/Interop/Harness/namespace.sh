@@ -3,7 +3,7 @@
 # tests' addresses, keeps names from leaving, says "ready <process id seen from outside>", and waits. When its standard
 # input closes, because the test is over or the test process died, it ends, and the kernel ends everything inside.
 #
-#   unshare --net --mount --pid --fork --kill-child namespace.sh HOSTS RESOLV
+#   unshare --net --mount --pid --fork --kill-child namespace.sh HOSTS RESOLV OUTER
 set -eu
 ip link set lo up
 for n in 1 2 3 4 5 6; do
@@ -15,7 +15,10 @@ mount --bind "$1" /etc/hosts
 if [ -e /etc/resolv.conf ]; then
   mount --bind "$2" /etc/resolv.conf
 fi
-# This /proc is the outer one, so the id read here is the one by which the test can enter.
-read -r pid _ </proc/self/stat
+# The outer /proc moves to OUTER: the ids read there are those by which the tests can enter and signal. Programs inside
+# find themselves in a /proc of their own; some end when they look for their threads in another.
+mount --rbind /proc "$3"
+mount -t proc proc /proc
+read -r pid _ <"$3/self/stat"
 echo "ready $pid"
 while read -r _; do :; done
