@@ -67,7 +67,7 @@ final class World {
     let held = (0..<geometry.pieceCount).map { _ in isSeed || Double(random.below(1000)) < head * 1000 }
     var have = Bitfield(capacity: geometry.pieceCount)
     for (piece, isHeld) in held.enumerated() where isHeld { have.insert(PieceIndex(piece)) }
-    let peerID = PeerID(prefix: "-SP0100-", using: &random)
+    let peerID = PeerID(prefix: "-S80100-", using: &random)
     var configuration = SwarmConfiguration(infoHash: InfoHash(Bytes20()), ownPeerID: peerID)
     configuration.sha1 = { bytes in
       // Not SHA-1, but the same for everybody.

@@ -73,7 +73,7 @@ public actor Session {
     events = stream
     let shared = SessionShared(
       configuration: configuration, pool: pool, disk: DiskService(pool: pool, workers: workers),
-      peerID: PeerID(prefix: "-SP0100-", using: &random),
+      peerID: PeerID(prefix: Release.peerIDPrefix, using: &random),
       announceKey: UInt32.random(in: 1 ... .max, using: &random),
       tls: tls, continuation: continuation)
     self.shared = shared

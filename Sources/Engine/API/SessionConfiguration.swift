@@ -35,7 +35,7 @@ public struct SessionConfiguration: Sendable {
   /// Also announce to trackers behind the first that answers (BEP 12 says: only until one answers).
   public var announceToAllTrackers = false
   /// Bytes of the name we give to peers (BEP 10 `v`) and trackers (`User-Agent`).
-  public var userAgent = "Spate/0.1.0"
+  public var userAgent = Release.userAgent
   /// Seed of everything drawn at random but keys and ids; nil draws one from the system. For reproducible tests.
   public var randomSeed: UInt64?
 

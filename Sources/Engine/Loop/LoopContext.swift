@@ -63,6 +63,20 @@ final class LoopContext {
 
   var now: Moment { Moment(nanoseconds: Int64(loop.nowNanoseconds)) }
 
+  private var effectBuffer: [SwarmEffect] = []
+
+  /// An empty array with room, so that handing a turn's effects over takes no memory.
+  func takeEffectBuffer() -> [SwarmEffect] {
+    var buffer: [SwarmEffect] = []
+    swap(&buffer, &effectBuffer)
+    return buffer
+  }
+
+  func returnEffectBuffer(_ buffer: consuming [SwarmEffect]) {
+    buffer.removeAll(keepingCapacity: true)
+    effectBuffer = buffer
+  }
+
   private var storedTrackerClient: TrackerClient?
 
   /// Made when the first torrent of the loop announces.

@@ -65,13 +65,14 @@ extension TorrentDriver {
   // MARK: Decisions out
 
   func carryOutEffects(of swarm: Swarm) {
-    var index = 0
-    // Carrying out may add more.
-    while index < swarm.effects.count {
-      carryOut(swarm.effects[index], of: swarm)
-      index += 1
+    // Carrying out may add more, and a peer that goes away takes the effects about it out of the swarm's list: none may
+    // be looped over there.
+    while !swarm.effects.isEmpty {
+      var batch = context.takeEffectBuffer()
+      swap(&batch, &swarm.effects)
+      for effect in batch { carryOut(effect, of: swarm) }
+      context.returnEffectBuffer(batch)
     }
-    swarm.effects.removeAll(keepingCapacity: true)
   }
 
   private func carryOut(_ effect: SwarmEffect, of swarm: Swarm) {

@@ -38,9 +38,9 @@ final class TrackerDriver {
         var urls: [TrackerURL] = []
         for text in tier {
           do { urls.append(try TrackerURL(text)) } catch {
+            let name = printableText(text.utf8.span, lengthLimit: 200)
             shared.report(
-              .warning(torrent.infoHash, "the tracker '\(printable(text))' is not used: \(error.description)")
-            )
+              .warning(torrent.infoHash, "the tracker '\(name)' is not used: \(error.description)"))
           }
         }
         if !urls.isEmpty { tiers.append(urls) }
@@ -169,7 +169,8 @@ final class TrackerDriver {
       downloaded: max(0, status.downloadedBytes - startDownloaded), left: bytesLeft, event: order.event,
       numberWanted: order.numberWanted, key: order.key, trackerID: order.trackerID)
     running[order.number] = torrent.context.trackerClient(torrent.binding).announce(
-      order.url, request, isFromUser: fromUser.contains(order.url), retransmissions: order.retransmissions
+      order.url, request, isFromUser: fromUser.contains(order.url), retransmissions: order.retransmissions,
+      more: order.event == .stopped ? nil : { [weak self] in self?.peersCame($0) }
     ) { [weak self] answer in
       self?.answered(order, answer)
     }
@@ -191,15 +192,21 @@ final class TrackerDriver {
         .trackerReplied(torrent.infoHash, url: name(order.tracker), peers: reply.peers.count))
       schedule.announceSucceeded(order.number, reply, now: now, random: &random, into: &actions)
       schedule.peerDemandChanged(false, now: now, random: &random, into: &actions)
-      if let address = reply.externalAddress {
-        let port = torrent.context.shared.listenPort.load(ordering: .relaxed)
-        torrent.swarm?.externalEndpoint = Endpoint(address: address, port: port)
-      }
-      if order.event != .stopped { torrent.swarm?.peersDiscovered(reply.peers, source: .tracker, now: now) }
+      if order.event != .stopped { peersCame(reply) }
     case .failure(let error):
       schedule.announceFailed(order.number, error, now: now, random: &random, into: &actions)
     }
     carryOut()
+    torrent.context.touch(torrent)
+  }
+
+  /// What one family of a tracker said.
+  private func peersCame(_ reply: AnnounceReply) {
+    if let address = reply.externalAddress {
+      let port = torrent.context.shared.listenPort.load(ordering: .relaxed)
+      torrent.swarm?.externalEndpoint = Endpoint(address: address, port: port)
+    }
+    torrent.swarm?.peersDiscovered(reply.peers, source: .tracker, now: torrent.now)
     torrent.context.touch(torrent)
   }
 
@@ -213,11 +220,4 @@ final class TrackerDriver {
         nextAnnounce: tracker.nextAnnounce.map { max(0, Int(($0 - now).seconds)) })
     }
   }
-}
-
-/// A text of a stranger, for a terminal or a log.
-func printable(_ text: String) -> String {
-  String(
-    String.UnicodeScalarView(
-      text.unicodeScalars.prefix(200).map { $0.value < 0x20 || $0.value == 0x7f ? "?" : $0 }))
 }
