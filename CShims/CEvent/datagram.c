@@ -255,38 +255,45 @@ size_t cev_datagram_queue_count(const cev_datagram *socket) { return socket->cou
 
 uint64_t cev_datagram_dropped(const cev_datagram *socket) { return socket->dropped; }
 
-int cev_datagram_join(
-    cev_datagram *socket, const cev_address *group, uint32_t interface_index, int hop_limit) {
+static int change_membership(
+    cev_datagram *socket, const cev_address *group, uint32_t interface_index, int option) {
   struct group_req request = {.gr_interface = interface_index};
   struct sockaddr_in6 storage;
   socklen_t length = cev_to_sockaddr(group, &storage);
   if (group->family != socket->family) return EAFNOSUPPORT;
   memcpy(&request.gr_group, &storage, length);
-  int on = 1;
-  int result;
+  int level = group->family == 4 ? IPPROTO_IP : IPPROTO_IPV6;
+  return setsockopt(socket->descriptor, level, option, &request, sizeof request) < 0 ? errno : 0;
+}
+
+static int set(int descriptor, int level, int option, const void *value, socklen_t length) {
+  return setsockopt(descriptor, level, option, value, length) < 0 ? errno : 0;
+}
+
+int cev_datagram_join(
+    cev_datagram *socket, const cev_address *group, uint32_t interface_index, int hop_limit, bool loopback) {
+  int error = change_membership(socket, group, interface_index, MCAST_JOIN_GROUP);
+  if (error) return error;
+  int descriptor = socket->descriptor;
+  int on = loopback, off = 0;
   if (group->family == 4) {
     struct ip_mreqn interface = {.imr_ifindex = (int)interface_index};
-    result = setsockopt(socket->descriptor, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof request);
-    if (!result) {
-      result = setsockopt(socket->descriptor, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface);
-    }
-    if (!result) result = setsockopt(socket->descriptor, IPPROTO_IP, IP_MULTICAST_LOOP, &on, sizeof on);
-    if (!result) {
-      result = setsockopt(socket->descriptor, IPPROTO_IP, IP_MULTICAST_TTL, &hop_limit, sizeof hop_limit);
-    }
+    error = set(descriptor, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface);
+    if (!error) error = set(descriptor, IPPROTO_IP, IP_MULTICAST_LOOP, &on, sizeof on);
+    if (!error) error = set(descriptor, IPPROTO_IP, IP_MULTICAST_TTL, &hop_limit, sizeof hop_limit);
+    // Otherwise groups that others on this machine joined on other interfaces would be heard too.
+    if (!error) error = set(descriptor, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof off);
   } else {
     int index = (int)interface_index;
-    result = setsockopt(socket->descriptor, IPPROTO_IPV6, MCAST_JOIN_GROUP, &request, sizeof request);
-    if (!result) {
-      result = setsockopt(socket->descriptor, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index);
-    }
-    if (!result) {
-      result = setsockopt(socket->descriptor, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &on, sizeof on);
-    }
-    if (!result) {
-      result =
-          setsockopt(socket->descriptor, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hop_limit, sizeof hop_limit);
-    }
+    error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index);
+    if (!error) error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &on, sizeof on);
+    if (!error) error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hop_limit, sizeof hop_limit);
+    if (!error) error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof off);
   }
-  return result < 0 ? errno : 0;
+  if (error) (void)change_membership(socket, group, interface_index, MCAST_LEAVE_GROUP);
+  return error;
+}
+
+int cev_datagram_leave(cev_datagram *socket, const cev_address *group, uint32_t interface_index) {
+  return change_membership(socket, group, interface_index, MCAST_LEAVE_GROUP);
 }

@@ -168,3 +168,25 @@ int cev_interface_address(const char *name, int family, cev_address *address) {
 }
 
 uint32_t cev_interface_index(const char *name) { return if_nametoindex(name); }
+
+int cev_interface_list(cev_interface *entries, int capacity) {
+  struct ifaddrs *list = NULL;
+  if (getifaddrs(&list) < 0) return -errno;
+  int count = 0;
+  for (struct ifaddrs *entry = list; entry; entry = entry->ifa_next) {
+    if (count < capacity) {
+      cev_interface *interface = &entries[count];
+      memset(interface, 0, sizeof *interface);
+      strncpy(interface->name, entry->ifa_name, sizeof interface->name - 1);
+      interface->index = if_nametoindex(entry->ifa_name);
+      interface->is_up = (entry->ifa_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+      interface->is_loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
+      interface->has_multicast = (entry->ifa_flags & IFF_MULTICAST) != 0;
+      // Entries of other families tell that the interface is there.
+      if (entry->ifa_addr) (void)cev_from_sockaddr(entry->ifa_addr, &interface->address);
+    }
+    count++;
+  }
+  freeifaddrs(list);
+  return count;
+}

@@ -200,7 +200,7 @@ extension MetainfoBuilder {
 }
 
 extension BencodeWriter {
-  fileprivate mutating func list(_ strings: [String]) {
+  mutating func list(_ strings: [String]) {
     beginList()
     for text in strings { string(text) }
     end()

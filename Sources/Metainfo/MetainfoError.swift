@@ -10,6 +10,8 @@ public struct MetainfoError: Error, Hashable, Sendable {
     case missing(String)
     /// The value is of another kind than it must be.
     case wrongKind(expected: BencodeKind, found: BencodeKind)
+    /// An info dictionary that came from peers does not have the hash that was asked for.
+    case infoHashMismatch
     /// A v2 torrent (BEP 52) without the v1 half that hybrid torrents have.
     case version2Only
     /// `meta version` is newer than any that is known.
@@ -98,6 +100,7 @@ extension MetainfoError.Problem: CustomStringConvertible {
     case .missing(let key): "the key \"\(key)\" is missing"
     case .wrongKind(let expected, let found):
       "this must be \(Self.named(expected)), and is \(Self.named(found))"
+    case .infoHashMismatch: "the info dictionary does not have the hash that was asked for"
     case .version2Only: "this is a BitTorrent v2 torrent without a v1 half; v2 is not supported yet"
     case .unknownVersion(let version): "meta version \(version) is not known; 2 is the newest"
     case .pieceLengthOutOfRange(let length, let limit):

@@ -45,8 +45,6 @@ public struct ExtendedHandshake: Hashable, Sendable {
   public var ipv6: IPAddress?
   /// `upload_only`: the peer downloads nothing, as a seed or a partial seed (BEP 21).
   public var isUploadOnly: Bool?
-  /// `metadata_size`: bytes in the info dictionary (BEP 9). At least 1, at most `Limits.metainfoLength`.
-  public var metadataSize: Int?
   /// Entries that our extensions asked to be kept, see ``WireExtension/handshakeKeys``.
   public var entries: [Entry] = []
 
@@ -96,9 +94,6 @@ public struct ExtendedHandshake: Hashable, Sendable {
     ipv4 = root["ipv4"]?.address.flatMap { $0.isV4 ? $0 : nil }
     ipv6 = root["ipv6"]?.address.flatMap { $0.isV4 ? nil : $0 }
     if let value = root["upload_only"]?.integer { isUploadOnly = value != 0 }
-    if let size = root["metadata_size"]?.integer, size > 0, size <= Int64(Limits.metainfoLength) {
-      metadataSize = Int(size)
-    }
     for key in registry.handshakeKeys {
       guard let encoded = root[key]?.encoded, encoded.count <= Self.entryLengthLimit else { continue }
       entries.append(Entry(key: key, value: (0..<encoded.count).map { encoded[$0] }))
@@ -128,7 +123,6 @@ public struct ExtendedHandshake: Hashable, Sendable {
     if let ipv4 { add("ipv4") { $0.string(ipv4.compactBytes) } }
     if let ipv6 { add("ipv6") { $0.string(ipv6.compactBytes) } }
     if let isUploadOnly { add("upload_only") { $0.integer(isUploadOnly ? 1 : 0) } }
-    if let metadataSize { add("metadata_size") { $0.integer(metadataSize) } }
     all.sort { $0.key.precedes($1.key) }
     var writer = BencodeWriter()
     writer.beginDictionary()

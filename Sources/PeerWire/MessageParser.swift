@@ -7,8 +7,9 @@ import TorrentModel
 /// rest. Of a `piece` message it reads the thirteen bytes before the payload.
 @frozen
 public struct MessageParser: Sendable {
-  /// What the torrent looks like, or `nil` while its metadata is still being fetched. Without it a piece can be
-  /// any below `Limits.pieceCount`.
+  /// What the torrent looks like, or `nil` while its metadata is still being fetched (BEP 9). Without it a piece can be
+  /// any below `Limits.pieceCount`, a bitfield can be as long as those need, and there are no blocks; ``EarlyMessages``
+  /// keeps what comes. Set it as soon as it is known: the next message is judged by it.
   public var geometry: PieceGeometry?
   /// Whether both sides set the bit of BEP 6.
   public var isFast: Bool
@@ -47,8 +48,8 @@ public struct MessageParser: Sendable {
   /// The longest message of an unknown id, or of an extension that was not agreed on, that is skipped rather than
   /// refused: more than any known extension sends.
   public static let skippedLengthLimit = 256 << 10
-  /// The longest bitfield in bytes while the number of pieces is not known: 2^19 pieces.
-  public static let bitfieldLengthLimitBeforeMetadata = 64 << 10
+  /// The longest bitfield in bytes while the number of pieces is not known.
+  public static let bitfieldLengthLimitBeforeMetadata = Limits.pieceCount / 8
   /// The longest extended handshake in bytes; real ones have a few hundred.
   public static let extendedHandshakeLengthLimit = 32 << 10
 
@@ -73,6 +74,9 @@ public struct MessageParser: Sendable {
       guard isFast else { throw .notNegotiated(id) }
     case .extended:
       return try nextExtended(prefix, in: bytes)
+    }
+    if geometry == nil, id == .request || id == .piece || id == .cancel || id == .reject {
+      throw .beforeMetadata(id)
     }
     if id == .piece { return try nextPiece(prefix, in: bytes) }
 
@@ -154,12 +158,11 @@ public struct MessageParser: Sendable {
     return block
   }
 
-  /// A block must lie in one piece. Without the metadata, no piece is longer than `Limits.pieceLength`.
+  /// A block must lie in one piece. Without the metadata there are no blocks.
   private func check(_ id: PeerMessage.ID, _ block: BlockRequest) throws(PeerProtocolError) {
-    let isInside =
-      geometry?.isInside(block)
-      ?? (block.length > 0 && UInt64(block.begin) + UInt64(block.length) <= UInt64(Limits.pieceLength))
-    guard isInside, block.length <= UInt32(Limits.requestLength) else { throw .badBlock(id, block) }
+    guard geometry?.isInside(block) == true, block.length <= UInt32(Limits.requestLength) else {
+      throw .badBlock(id, block)
+    }
   }
 
   private func nextPiece(_ prefix: UInt32, in bytes: Span<UInt8>) throws(PeerProtocolError) -> Step {

@@ -25,6 +25,10 @@ public enum PeerProtocolError: Error, Hashable, Sendable {
   /// An extended message is longer than its extension allows.
   case extendedMessageTooLong(id: UInt8, length: UInt32, limit: Int)
 
+  /// A message about blocks on a connection on which the pieces of the torrent are not known yet: nothing can have been
+  /// offered or asked for.
+  case beforeMetadata(PeerMessage.ID)
+
   // Contents.
   /// The torrent has no such piece.
   case noSuchPiece(PeerMessage.ID, PieceIndex)
@@ -62,6 +66,7 @@ extension PeerProtocolError: CustomStringConvertible {
     case .notNegotiated(let id): "a '\(id)' message, which was not agreed on"
     case .extendedMessageTooLong(let id, let length, let limit):
       "an extended message \(id) of \(length) bytes, more than the limit of \(limit)"
+    case .beforeMetadata(let id): "a '\(id)' message before the torrent's metadata is here"
     case .noSuchPiece(let id, let piece): "a '\(id)' message names \(piece), which the torrent does not have"
     case .badBlock(let id, let block):
       "a '\(id)' message names \(block), which is no part of a piece or too large"

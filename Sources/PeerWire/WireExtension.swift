@@ -40,8 +40,19 @@ public struct ExtensionRegistry: Sendable {
     self.extensions = extensions
   }
 
-  /// Every extension that needs nothing from the engine but itself.
-  public static let standard = ExtensionRegistry([DontHave.registration])
+  /// Every extension there is.
+  public static let standard = ExtensionRegistry([
+    DontHave.registration, Metadata.registration, PeerExchange.registration,
+  ])
+
+  /// What is left for a torrent whose peers may come from its own trackers only (BEP 27): neither peers nor metadata
+  /// go to others.
+  public static let privateTorrent = standard.without(Metadata.registration).without(PeerExchange.registration)
+
+  /// The same registry without one extension, as the user may want it.
+  public func without(_ item: WireExtension) -> ExtensionRegistry {
+    ExtensionRegistry(all.filter { $0 != item })
+  }
 
   /// The extension that receives messages with this extended id.
   public subscript(localID: UInt8) -> WireExtension? {

@@ -120,19 +120,43 @@ public final class DatagramSocket: LoopSource {
     return unsafe cev_datagram_dropped(raw)
   }
 
-  /// Joins a multicast group, on an interface or where the kernel thinks best. What is sent to groups comes back to
-  /// listeners of this machine, and travels `hopLimit` routers far.
-  public func join(_ group: SocketAddress, interface: String? = nil, hopLimit: Int = 1) throws(ReactorError) {
+  /// Joins a multicast group on an interface, or where the kernel thinks best. The socket must be bound to the group's
+  /// port and to any address, or to the group itself.
+  ///
+  /// What is sent to groups leaves there from now on, and from that interface's groups alone is anything heard: a socket
+  /// for each interface.
+  ///
+  /// - Parameters:
+  ///   - hopLimit: how many routers far what is sent to groups travels; 1 stays in the network.
+  ///   - loopback: whether listeners of this machine, this socket among them, hear it too.
+  public func join(
+    _ group: SocketAddress, interface: String? = nil, hopLimit: Int = 1, loopback: Bool = true
+  ) throws(ReactorError) {
     loop.preconditionOnLoop()
     guard let raw = unsafe raw else { return }
-    var index: UInt32 = 0
-    if let interface {
-      index = unsafe cev_interface_index(interface)
-      if index == 0 { throw ReactorError("cannot join \(group.host) on \(interface)", errno: Errno.noDevice) }
-    }
+    let index = try Self.index(of: interface, group)
     var address = group.raw
-    let error = unsafe cev_datagram_join(raw, &address, index, CInt(clamping: hopLimit))
+    let error = unsafe cev_datagram_join(raw, &address, index, CInt(clamping: hopLimit), loopback)
     if error != 0 { throw ReactorError("cannot join \(group.host)", errno: error) }
+  }
+
+  /// Leaves a group that was joined on the same interface.
+  public func leave(_ group: SocketAddress, interface: String? = nil) throws(ReactorError) {
+    loop.preconditionOnLoop()
+    guard let raw = unsafe raw else { return }
+    let index = try Self.index(of: interface, group)
+    var address = group.raw
+    let error = unsafe cev_datagram_leave(raw, &address, index)
+    if error != 0 { throw ReactorError("cannot leave \(group.host)", errno: error) }
+  }
+
+  private static func index(of interface: String?, _ group: SocketAddress) throws(ReactorError) -> UInt32 {
+    guard let interface else { return 0 }
+    let index = unsafe cev_interface_index(interface)
+    guard index != 0 else {
+      throw ReactorError("no interface \(interface) for \(group.host)", errno: Errno.noDevice)
+    }
+    return index
   }
 
   /// Closes the socket. Queued datagrams of this turn are dropped.

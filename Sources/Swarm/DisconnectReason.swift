@@ -25,6 +25,8 @@ public enum DisconnectReason: UInt8, Hashable, Sendable, CaseIterable {
   case badRequests
   /// Messages that only the fast extension has, without it, or at the wrong time (BEP 6).
   case badSequence
+  /// What it said before the metadata was here does not fit the torrent, or its metadata messages made no sense (BEP 9).
+  case badMetadata
 
   // The driver's report.
   /// The peer closed in good order.
@@ -55,6 +57,7 @@ extension DisconnectReason: CustomStringConvertible {
     case .unrequestedBlocks: "blocks that were not requested"
     case .badRequests: "requests out of bounds or too many at once"
     case .badSequence: "a message at the wrong time"
+    case .badMetadata: "said what does not fit the torrent's metadata"
     case .closedByPeer: "closed by the peer"
     case .connectionLost: "connection lost"
     case .protocolError: "protocol error"
@@ -70,6 +73,8 @@ public enum BanReason: UInt8, Hashable, Sendable, CaseIterable {
   case corruptPiece
   /// A block from this peer differed from the one in the good piece.
   case corruptBlock
+  /// Metadata from this peer did not match the info-hash (BEP 9).
+  case corruptMetadata
 }
 
 extension BanReason: CustomStringConvertible {
@@ -77,6 +82,7 @@ extension BanReason: CustomStringConvertible {
     switch self {
     case .corruptPiece: "sent a piece that does not match its hash"
     case .corruptBlock: "sent a block that differs from the verified one"
+    case .corruptMetadata: "sent metadata that does not match the info-hash"
     }
   }
 }

@@ -19,6 +19,9 @@ struct PeerBook {
     var rank: UInt32
     var failures: UInt8 = 0
     var source: PeerSource
+    /// Who told us first.
+    var firstSource: PeerSource
+    var result = PeerRecord.Result.untried
     var state = State.idle
     /// It had every piece when last seen.
     var isSeed = false
@@ -33,6 +36,8 @@ struct PeerBook {
   /// On loopback an address says nothing, so the peer itself is banned there.
   private var bannedPeers: Set<SenderTable.Sender> = []
   private(set) var connecting = 0
+  /// Peers known from other peers only, who may say what they like: never more than half of all.
+  private(set) var hearsay = 0
 
   let maximumKnownPeers: Int
   /// How many may be known now.
@@ -62,10 +67,9 @@ struct PeerBook {
   mutating func add(
     _ endpoint: Endpoint, source: PeerSource, ownEndpoint: Endpoint?, random: inout SeededRandom, now: Moment
   ) -> Bool {
-    guard endpoint.port != 0, !endpoint.address.isUnspecified, !endpoint.address.isMulticast,
-      !isBanned(endpoint)
-    else { return false }
+    guard endpoint.isPlausiblePeer, !isBanned(endpoint) else { return false }
     if let place = place(of: endpoint) {
+      if entries[place].source == .exchange, source != .exchange { hearsay -= 1 }
       entries[place].source.formUnion(source)
       // The user's word counts for a new attempt.
       if source.contains(.user), entries[place].state == .idle {
@@ -74,13 +78,16 @@ struct PeerBook {
       }
       return false
     }
+    if source == .exchange, hearsay >= limit / 2 { return false }
     if entries.count >= limit, !evict() { return false }
+    if source == .exchange { hearsay += 1 }
     let rank = UInt32(truncatingIfNeeded: random.next())
     places[endpoint] = Int32(entries.count)
     entries.append(
       Entry(
         endpoint: endpoint, nextAttempt: now,
-        rank: ownEndpoint.flatMap { PeerPriority.priority($0, endpoint) } ?? rank, source: source))
+        rank: ownEndpoint.flatMap { PeerPriority.priority($0, endpoint) } ?? rank, source: source,
+        firstSource: source))
     return true
   }
 
@@ -103,6 +110,7 @@ struct PeerBook {
   }
 
   private mutating func remove(at place: Int) {
+    if entries[place].source == .exchange { hearsay -= 1 }
     places[entries[place].endpoint] = nil
     let last = entries.removeLast()
     if place < entries.count {
@@ -167,6 +175,7 @@ struct PeerBook {
     guard let place = place(of: endpoint) else { return }
     if entries[place].state == .connecting { connecting -= 1 }
     entries[place].state = .connected
+    if entries[place].result != .useful { entries[place].result = .connected }
   }
 
   mutating func connectFailed(
@@ -191,7 +200,10 @@ struct PeerBook {
     guard let place = place(of: endpoint), entries[place].state == .connected else { return }
     entries[place].state = .idle
     entries[place].isSeed = isSeed
-    if wasUseful { entries[place].failures = 0 }
+    if wasUseful {
+      entries[place].failures = 0
+      entries[place].result = .useful
+    }
     switch reason {
     case .selfConnection: entries[place].isSelf = true
     case .paused, .shutDown: entries[place].nextAttempt = now
@@ -213,6 +225,7 @@ struct PeerBook {
 
   private mutating func failed(_ place: Int, random: inout SeededRandom, now: Moment) {
     entries[place].failures = min(entries[place].failures, 62) + 1
+    entries[place].result = .failed
     let failures = Int(entries[place].failures)
     if failures >= maximumFailures, !entries[place].source.contains(.user) {
       remove(at: place)
@@ -234,6 +247,54 @@ struct PeerBook {
       entries[place].nextAttempt = now
     }
     connecting = 0
+  }
+
+  // MARK: Between runs, and between phases
+
+  /// What is known, the most promising first.
+  func records(limit: Int) -> [PeerRecord] {
+    func value(_ entry: Entry) -> Int {
+      let standing: Int
+      switch (entry.state, entry.result) {
+      case (.connected, _), (_, .useful): standing = 3
+      case (_, .connected): standing = 2
+      case (_, .untried): standing = 1
+      case (_, .failed): standing = 0
+      }
+      return (entry.source.contains(.user) ? 1000 : 0) + standing * 100 - Int(entry.failures)
+    }
+    let known = entries.filter { !$0.isSelf }.sorted { (value($0), $0.rank) > (value($1), $1.rank) }
+    return known.prefix(max(0, limit)).map {
+      PeerRecord(
+        endpoint: $0.endpoint, source: $0.source, result: $0.result, failures: $0.failures, isSeed: $0.isSeed)
+    }
+  }
+
+  /// Takes in what was known in an earlier run. Peers that failed then are not the first to be tried.
+  mutating func restore(
+    _ records: [PeerRecord], ownEndpoint: Endpoint?, random: inout SeededRandom, now: Moment
+  ) {
+    for record in records {
+      // The user names his peers anew, if he wants them.
+      let isNew = add(
+        record.endpoint, source: .resume, ownEndpoint: ownEndpoint, random: &random, now: now)
+      guard isNew, let place = place(of: record.endpoint) else { continue }
+      entries[place].result = record.result
+      entries[place].isSeed = record.isSeed
+      entries[place].failures = min(record.failures, UInt8(clamping: maximumFailures - 1))
+      if record.failures > 0 { entries[place].nextAttempt = now + jitter(retryDelay, &random) }
+    }
+  }
+
+  /// Connections that stand are told of once more, by whoever takes the book over.
+  mutating func forgetConnected() {
+    for place in entries.indices where entries[place].state == .connected { entries[place].state = .idle }
+  }
+
+  var sources: PeerSourceCounts {
+    var counts = PeerSourceCounts()
+    for entry in entries { counts.count(entry.firstSource) }
+    return counts
   }
 
   // MARK: Bans
@@ -269,5 +330,6 @@ struct PeerBook {
     try require(places.count == entries.count && entries.count <= maximumKnownPeers)
     for (place, entry) in entries.enumerated() { try require(places[entry.endpoint] == Int32(place)) }
     try require(entries.count { $0.state == .connecting } == connecting)
+    try require(entries.count { $0.source == .exchange } == hearsay, "hearsay is miscounted")
   }
 }

@@ -17,6 +17,11 @@ extension Swarm {
 
   /// The handshake is done. Our bitfield is the first effect; an unwelcome peer gets a `disconnect` instead.
   public func peerConnected(_ peer: PeerKey, _ profile: PeerProfile, now: Moment) {
+    connected(peer, profile, isAdopted: false, now: now)
+  }
+
+  /// Puts a peer under its key.
+  func occupy(_ peer: PeerKey, _ profile: PeerProfile, now: Moment) {
     let i = peer.offset
     while peers.count <= i {
       peers.append(Peer.vacant)
@@ -28,6 +33,12 @@ extension Swarm {
       profile, pieceCount: geometry.pieceCount, sender: sender,
       requestLimit: configuration.requestsWithoutReqq,
       now: now)
+  }
+
+  /// - Parameter isAdopted: the connection was made before the metadata was here, and opened as such.
+  func connected(_ peer: PeerKey, _ profile: PeerProfile, isAdopted: Bool, now: Moment) {
+    let i = peer.offset
+    occupy(peer, profile, now: now)
     if !profile.isIncoming {
       book.connected(profile.endpoint)
       isConnectDue = true
@@ -49,7 +60,7 @@ extension Swarm {
     peers[i].phase = .connected
     connectedCount += 1
     preparePicker()
-    sendOurPieces(to: peer, now: now)
+    if isAdopted { sendOurPiecesLate(to: peer, now: now) } else { sendOurPieces(to: peer, now: now) }
   }
 
   private func sendOurPieces(to peer: PeerKey, now: Moment) {
@@ -99,6 +110,12 @@ extension Swarm {
   }
 
   private static var knownPeersWhenFinished: Int { 100 }
+
+  /// Peers of an earlier run, as ``peerRecords(limit:)`` gave them.
+  public func peersRestored(_ records: [PeerRecord], now: Moment) {
+    book.restore(records, ownEndpoint: externalEndpoint, random: &random, now: now)
+    isConnectDue = true
+  }
 
   /// Another torrent, or the user, banned this address.
   public func addressBanned(_ address: IPAddress, now: Moment) {

@@ -1,3 +1,4 @@
+import PeerWire
 import TorrentModel
 
 // Figures for display. None of this is on a hot path.
@@ -8,7 +9,10 @@ extension Swarm {
     result.connectedSeeds = seedCount
     result.connecting = book.connecting
     result.knownPeers = book.count
+    result.knownSources = book.sources
     for peer in peers where peer.phase == .connected {
+      result.connectedSources.count(
+        peer.listensOn.flatMap { book.entry($0)?.firstSource } ?? (peer.profile.isIncoming ? .incoming : []))
       if !peer.has(.chokesUs) { result.unchokingUs += 1 }
       if !peer.has(.choked) { result.unchoked += 1 }
       if peer.has(.interested) { result.interestedInUs += 1 }
@@ -83,7 +87,24 @@ extension Swarm {
     return blocks * Int64(blockLength)
   }
 
-  /// Peers we are connected to and know the address of, for the resume record and for peer exchange.
+  /// The peers that are known, the most promising first: for the resume record, by ``PeerRecord/encode(_:)``.
+  public func peerRecords(limit: Int = 500) -> [PeerRecord] { book.records(limit: limit) }
+
+  /// Where a connected peer can be connected to, if that is known: what peer exchange says of it.
+  public func listensOn(_ peer: PeerKey) -> Endpoint? {
+    isConnected(peer) ? peers[peer.offset].listensOn : nil
+  }
+
+  /// What peer exchange says of a connected peer, as far as the swarm knows (BEP 11).
+  public func exchangeFlags(of peer: PeerKey) -> PeerExchange.Flags {
+    guard isConnected(peer) else { return [] }
+    var flags: PeerExchange.Flags = []
+    if peers[peer.offset].isSatisfied { flags.insert(.uploadOnly) }
+    if !peers[peer.offset].profile.isIncoming { flags.insert(.reachable) }
+    return flags
+  }
+
+  /// Peers we are connected to and know the address of.
   public var goodPeers: [Endpoint] {
     peers.compactMap { $0.phase == .connected ? $0.listensOn : nil }
   }

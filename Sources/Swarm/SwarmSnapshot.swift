@@ -10,6 +10,9 @@ public struct SwarmSnapshot: Hashable, Sendable {
   public var connecting = 0
   /// Peers known of, connected or not.
   public var knownPeers = 0
+  /// Where the connected peers, and those that are known, come from.
+  public var connectedSources = PeerSourceCounts()
+  public var knownSources = PeerSourceCounts()
   /// Peers that let us download.
   public var unchokingUs = 0
   /// Peers we let download.

@@ -195,6 +195,12 @@ public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible 
 
   public var description: String { address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
 
+  /// Whether somebody can be there at all: a port, and an address of one host.
+  public var isPlausiblePeer: Bool {
+    port != 0 && !address.isUnspecified && !address.isMulticast
+      && !(address.isV4 && (address.v4 == .max || address.v4 >> 24 == 0))
+  }
+
   /// Reads the 6-byte form of BEP 23.
   @inlinable public init?(compactV4 bytes: Span<UInt8>, at offset: Int) {
     guard offset >= 0, offset <= bytes.count - 6 else { return nil }

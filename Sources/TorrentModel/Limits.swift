@@ -2,6 +2,8 @@
 public enum Limits {
   /// A .torrent file in bytes: 2^22 pieces × 20 bytes need 80 MiB, but no torrent in use is above a few MiB.
   public static let metainfoLength = 64 << 20
+  /// Bytes of an info dictionary that is fetched from peers (BEP 9), whose word is all there is for its length.
+  public static let metadataLength = 32 << 20
   /// Nested lists and dictionaries in bencode.
   public static let bencodeDepth = 64
   /// Pieces in a torrent.

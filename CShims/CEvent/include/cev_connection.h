@@ -73,6 +73,17 @@ int cev_interface_address(const char *_Nonnull name, int family, cev_address *_N
 /// The interface's number for scoped addresses, 0 when it does not exist.
 uint32_t cev_interface_index(const char *_Nonnull name);
 
+/// One address of a network interface, or an interface without any (family 0).
+typedef struct {
+  char name[16];
+  uint32_t index;
+  bool is_up, is_loopback, has_multicast;
+  cev_address address;
+} cev_interface;
+
+/// Fills in up to `capacity` entries; returns how many there are, which may be more, or a negative errno.
+int cev_interface_list(cev_interface *_Nullable entries, int capacity);
+
 /// Listens on `binding.address`. Null with `error` on failure.
 cev_listener *_Nullable cev_listen(
     cev_loop *_Nonnull loop, uint64_t token, const cev_binding *_Nonnull binding, int backlog,

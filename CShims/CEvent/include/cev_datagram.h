@@ -42,8 +42,11 @@ size_t cev_datagram_queue_count(const cev_datagram *_Nonnull socket);
 /// Datagrams that were refused by a full queue or by the kernel.
 uint64_t cev_datagram_dropped(const cev_datagram *_Nonnull socket);
 
-/// Joins `group` on the interface of that index (0: the kernel's choice), and sets loopback and a hop limit for what
-/// is sent to groups. errno or 0.
+/// Joins `group` on the interface of that index (0: the kernel's choice). What is sent to groups leaves there, goes
+/// `hop_limit` routers far and, with `loopback`, also to the listeners of this machine. Only groups that this socket
+/// joined are heard. errno or 0.
 int cev_datagram_join(
     cev_datagram *_Nonnull socket, const cev_address *_Nonnull group, uint32_t interface_index,
-    int hop_limit);
+    int hop_limit, bool loopback);
+int cev_datagram_leave(
+    cev_datagram *_Nonnull socket, const cev_address *_Nonnull group, uint32_t interface_index);

@@ -2,7 +2,8 @@
 public enum PercentEncoding {
   private static let digits = Array("0123456789ABCDEF".utf8)
 
-  static func append(escaped byte: UInt8, to output: inout [UInt8]) {
+  /// Appends one byte as an escape.
+  public static func append(escaped byte: UInt8, to output: inout [UInt8]) {
     output.append(UInt8(ascii: "%"))
     output.append(digits[Int(byte >> 4)])
     output.append(digits[Int(byte & 15)])
@@ -51,26 +52,5 @@ public enum PercentEncoding {
     case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
     default: nil
     }
-  }
-}
-
-/// Base64 (RFC 4648, section 4), for the one header that needs it.
-enum Base64 {
-  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-  static func encode(_ bytes: [UInt8]) -> String {
-    var output: [UInt8] = []
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let group = bytes[start..<min(start + 3, bytes.count)]
-      var word: UInt32 = 0
-      for place in 0..<3 {
-        word = word << 8 | (start + place < group.endIndex ? UInt32(group[start + place]) : 0)
-      }
-      for place in 0..<4 {
-        let letter = alphabet[Int(word >> UInt32(18 - 6 * place) & 63)]
-        output.append(place <= group.count ? letter : UInt8(ascii: "="))
-      }
-    }
-    return String(decoding: output, as: UTF8.self)
   }
 }
