@@ -126,8 +126,8 @@ func makeDatagramSocket(
   }
 
   /// An interface on which groups of both families can be reached, in a namespace that was made for it:
-  /// `unshare -rn sh -c 'ip link set lo up; ip link add spate0 type dummy; ip addr add 10.9.9.1/24 dev spate0;
-  /// ip link set spate0 up multicast on; sleep 3; swift test --skip-build --filter groupsCanBeJoined'`.
+  /// `unshare -rn sh -c 'ip link set lo up; ip link add spate0 type veth peer name spate1; ip link set spate1 up;
+  /// ip addr add 10.9.9.1/24 dev spate0; ip link set spate0 up; sleep 3; swift test --skip-build --filter Datagram'`.
   /// Without one there is loopback, over which no IPv6 group can be reached, and which hears itself in any case.
   static let groupInterface = NetworkInterface.all().first { $0.name == "spate0" }?.name
 
