@@ -99,7 +99,7 @@ let package = Package(
     // Tests mirror the rooms.
     tests("TorrentModelTests", ["TorrentModel"]),
     tests("BencodeTests", ["Bencode", "TorrentModel"]),
-    tests("MetainfoTests", ["Metainfo", "Bencode", "TorrentModel"], exclude: ["Fixtures"]),
+    tests("MetainfoTests", ["Metainfo", "Bencode", "TorrentModel", "Hashing"], exclude: ["Fixtures"]),
     tests("PeerWireTests", ["PeerWire"]),
     tests("TrackerProtocolTests", ["TrackerProtocol"]),
     tests("SwarmTests", ["Swarm"]),

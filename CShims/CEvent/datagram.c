@@ -96,6 +96,13 @@ cev_datagram *cev_datagram_open(
   } else if (binding->address.family == 6 && binding->address.low == 0 && binding->address.high == 0) {
     (void)setsockopt(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
   }
+  if (reuse_port) {
+    // Otherwise groups that others on this machine joined, on whatever interface, would be heard too.
+    int off = 0;
+    (void)(binding->address.family == 4
+               ? setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof off)
+               : setsockopt(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof off));
+  }
   cev_datagram *socket = calloc(1, sizeof *socket);
   if (!socket) {
     *error = ENOMEM;
@@ -347,20 +354,17 @@ int cev_datagram_join(
   int error = change_membership(socket, group, interface_index, MCAST_JOIN_GROUP);
   if (error) return error;
   int descriptor = socket->descriptor;
-  int on = loopback, off = 0;
+  int on = loopback;
   if (group->family == 4) {
     struct ip_mreqn interface = {.imr_ifindex = (int)interface_index};
     error = set(descriptor, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface);
     if (!error) error = set(descriptor, IPPROTO_IP, IP_MULTICAST_LOOP, &on, sizeof on);
     if (!error) error = set(descriptor, IPPROTO_IP, IP_MULTICAST_TTL, &hop_limit, sizeof hop_limit);
-    // Otherwise groups that others on this machine joined on other interfaces would be heard too.
-    if (!error) error = set(descriptor, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof off);
   } else {
     int index = (int)interface_index;
     error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index);
     if (!error) error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &on, sizeof on);
     if (!error) error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hop_limit, sizeof hop_limit);
-    if (!error) error = set(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof off);
   }
   if (error) (void)change_membership(socket, group, interface_index, MCAST_LEAVE_GROUP);
   return error;

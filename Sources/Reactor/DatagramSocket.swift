@@ -20,7 +20,8 @@ extension DatagramHandler {
 public final class DatagramSocket: LoopSource {
   public struct Options: Sendable {
     public var binding = LocalBinding.unrestricted
-    /// Several sockets may share the port (SO_REUSEPORT), as multicast listeners do.
+    /// Several sockets may share the port (SO_REUSEPORT), as multicast listeners do. Of groups, only those are heard that
+    /// this socket joined.
     public var sharesPort = false
     public var reportsUnreachable = false
     /// Most bytes of unsent datagrams; more are dropped, as the network would.
@@ -128,8 +129,7 @@ public final class DatagramSocket: LoopSource {
   /// Joins a multicast group on an interface, or where the kernel thinks best. The socket must be bound to the group's
   /// port and to any address, or to the group itself.
   ///
-  /// What is sent to groups leaves there from now on, and from that interface's groups alone is anything heard: a socket
-  /// for each interface.
+  /// What is sent to groups leaves there from now on, so each interface needs a socket of its own.
   ///
   /// - Parameters:
   ///   - hopLimit: how many routers far what is sent to groups travels; 1 stays in the network.

@@ -55,6 +55,7 @@ public struct MetadataFetch: Sendable {
   /// Lengths that peers claim, the one that most claim first.
   var groups: [Group] = []
   var areGroupsStale = false
+  private var convicted: Set<Endpoint> = []
 
   /// A peer that has the metadata, as it says.
   struct Source {
@@ -129,7 +130,7 @@ public struct MetadataFetch: Sendable {
   /// A peer takes metadata messages and says in its extended handshake how long the metadata is. To be called for every
   /// handshake that says so.
   public mutating func offered(by key: PeerKey, at endpoint: Endpoint, length: Int, now: Moment) {
-    guard !isComplete, length > 0, length <= configuration.lengthLimit else { return }
+    guard !isComplete, length > 0, length <= configuration.lengthLimit, !convicted.contains(endpoint) else { return }
     while sources.count <= key.offset { sources.append(nil) }
     if let known = sources[key.offset] {
       // The metadata of an info-hash never changes.
@@ -237,7 +238,6 @@ public struct MetadataFetch: Sendable {
   }
 
   private mutating func convict(_ liars: [Endpoint]) {
-    var convicted: Set<Endpoint> = []
     for liar in liars where convicted.insert(liar).inserted {
       actions.append(.ban(liar))
       for offset in sources.indices where sources[offset]?.endpoint == liar { remove(PeerKey(offset)) }

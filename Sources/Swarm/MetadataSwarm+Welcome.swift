@@ -57,6 +57,14 @@ extension MetadataSwarm {
 
   private static var trial: Moment.Interval { .seconds(20) }
 
+  /// What peer exchange says of a connected peer, as far as is known (BEP 11).
+  public func exchangeFlags(of key: PeerKey) -> PeerExchange.Flags {
+    guard let peer = peer(key) else { return [] }
+    var flags: PeerExchange.Flags = peer.profile.isIncoming ? [] : [.reachable]
+    if peer.handshake.isUploadOnly == true { flags.insert(.uploadOnly) }
+    return flags
+  }
+
   /// The state for display. Figures that only a torrent with pieces has are zero.
   public func snapshot(now: Moment) -> SwarmSnapshot {
     var result = SwarmSnapshot()

@@ -70,9 +70,11 @@ public final class MetadataSwarm {
     self.random = SeededRandom(seed: seed)
   }
 
-  /// When ``tick(now:)`` wants to be called.
+  /// When ``tick(now:)`` wants to be called. Connections are kept alive also while files are checked, after the metadata
+  /// has come.
   public var nextDeadline: Moment {
-    isPaused || fetch.isComplete ? .distantFuture : min(fetch.nextDeadline, min(connectAt, sweepAt))
+    if isPaused { return .distantFuture }
+    return fetch.isComplete ? sweepAt : min(fetch.nextDeadline, min(connectAt, sweepAt))
   }
 
   /// Pieces of the metadata that are here, and how many there are; nil while no peer is known to have any.

@@ -10,6 +10,11 @@ public struct LocalDiscovery: Sendable {
   public struct Discovery: Hashable, Sendable {
     public var infoHash: InfoHash
     public var endpoint: Endpoint
+
+    public init(infoHash: InfoHash, endpoint: Endpoint) {
+      self.infoHash = infoHash
+      self.endpoint = endpoint
+    }
   }
 
   /// The port on which we take connections; 0 for none, and then nothing is announced.

@@ -5,7 +5,8 @@ import TorrentModel
 
 @Suite struct ExtensionProtocolTests {
   let metadata = WireExtension(
-    name: "ut_metadata", localID: 2, messageLengthLimit: 17 << 10, handshakeKeys: ["metadata_note"])
+    name: "ut_metadata", localID: 2, messageLengthLimit: 17 << 10,
+    handshakeKeys: ["metadata_size", "metadata_note"])
   var registry: ExtensionRegistry {
     ExtensionRegistry([DontHave.registration, metadata])
   }
@@ -31,12 +32,12 @@ import TorrentModel
     #expect(handshake.yourAddress == IPAddress(127, 0, 0, 1))
     #expect(handshake.isUploadOnly == true)
     #expect(handshake.metadataSize == 31235)
-    #expect(handshake.entries.isEmpty)
+    #expect(handshake.entries == [.init(key: "metadata_size", value: Array("i31235e".utf8))])
   }
 
   @Test func ourHandshakeIsCanonicalBencode() {
     var handshake = ExtendedHandshake()
-    handshake.messages = ExtendedHandshake.messages(of: .standard)
+    handshake.messages = ExtendedHandshake.messages(of: .privateTorrent)
     handshake.client = "Spate 0.1"
     handshake.listenPort = 6881
     handshake.requestQueueLength = 2000
@@ -59,7 +60,7 @@ import TorrentModel
     handshake.ipv6 = IPAddress("2001:db8::8")
     handshake.isUploadOnly = false
     handshake.metadataSize = 12345
-    handshake.entries = [.init(key: "metadata_note", value: Array("li1e2:abe".utf8))]
+    handshake.entries.append(.init(key: "metadata_note", value: Array("li1e2:abe".utf8)))
     #expect(try ExtendedHandshake.decode(handshake.encoded().span, registry: registry) == handshake)
   }
 
@@ -68,12 +69,51 @@ import TorrentModel
     "1:pi0e", "1:pi65536e", "1:pi-1e", "1:p4:6881", "4:reqqi0e", "4:reqqi-5e", "4:reqql1:ae", "1:v0:",
     "1:vi5e",
     "6:yourip3:abc", "6:youripi7e", "4:ipv416:aaaaaaaaaaaaaaaa", "4:ipv64:aaaa", "11:upload_only1:1",
-    "13:metadata_sizei0e", "13:metadata_sizei67108865e", "13:metadata_sizei9223372036854775807e",
     "1:mi3e", "1:mle", "1:md6:ut_pexi9ee", "1:md11:ut_metadatai256ee", "1:md11:ut_metadatai-1ee",
     "1:md11:ut_metadata1:2ee", "7:unknownd1:xld1:yi3eeeee",
   ])
   func nonsenseInOneEntryIsIgnored(entry: String) throws {
     #expect(try decode("d\(entry)e") == ExtendedHandshake())
+  }
+
+  @Test(arguments: ["i0e", "i-1e", "i33554433e", "i2147483648e", "i9223372036854775807e", "3:100", "li5ee", "de"])
+  func noLengthOfMetadataBeyondTheLimitIsBelieved(value: String) throws {
+    #expect(try decode("d13:metadata_size\(value)e").metadataSize == nil)
+  }
+
+  @Test func theGreatestLengthOfMetadataIsBelieved() throws {
+    #expect(try decode("d13:metadata_sizei33554432ee").metadataSize == Limits.metadataLength)
+    // Only where somebody asked for it.
+    let bytes = Array("d13:metadata_sizei5ee".utf8)
+    #expect(try ExtendedHandshake.decode(bytes.span, registry: .privateTorrent).metadataSize == nil)
+    #expect(try ExtendedHandshake.decode(bytes.span, registry: .standard).metadataSize == 5)
+  }
+
+  /// Everything of ours, under ids that only this peer uses, one of them switched off and on again.
+  @Test func eachSideChoosesItsIDs() throws {
+    var ours = ExtendedHandshake()
+    ours.messages = ExtendedHandshake.messages(of: .standard)
+    #expect(
+      String(decoding: ours.encoded(), as: UTF8.self)
+        == "d1:md11:lt_donthavei1e11:ut_metadatai2e6:ut_pexi3eee")
+    func theirs(_ text: String) throws -> ExtendedHandshake {
+      try ExtendedHandshake.decode(Array(text.utf8).span, registry: .standard)
+    }
+    var remote = RemoteExtensions()
+    remote.apply(try theirs("d1:md6:ut_pexi1e11:ut_metadatai3e9:ut_futurei2eee"))
+    #expect(remote[PeerExchange.registration] == 1 && remote[Metadata.registration] == 3)
+    #expect(remote[DontHave.registration] == nil)
+    remote.apply(try theirs("d1:md6:ut_pexi0eee"))
+    #expect(remote[PeerExchange.registration] == nil && remote[Metadata.registration] == 3)
+    remote.apply(try theirs("d1:md6:ut_pexi200eee"))
+    #expect(remote[PeerExchange.registration] == 200)
+  }
+
+  @Test func privateTorrentsAreNotToldOf() {
+    #expect(ExtensionRegistry.privateTorrent.all == [DontHave.registration])
+    #expect(
+      ExtensionRegistry.standard.without(PeerExchange.registration).all
+        == [DontHave.registration, Metadata.registration])
   }
 
   @Test func aQueueLengthBeyondReasonIsCutDown() throws {

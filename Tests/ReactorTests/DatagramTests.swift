@@ -141,27 +141,66 @@ func makeDatagramSocket(
     }
   }
 
-  @Test func groupsCanBeJoined() async throws {
+  /// An interface on which groups of both families can be reached, in a namespace that was made for it:
+  /// `unshare -rn sh -c 'ip link set lo up; ip link add spate0 type veth peer name spate1; ip link set spate1 up;
+  /// ip addr add 10.9.9.1/24 dev spate0; ip link set spate0 up; sleep 3; swift test --skip-build --filter Datagram'`.
+  /// Without one there is loopback, over which no IPv6 group can be reached, and which hears itself in any case.
+  static let groupInterface = NetworkInterface.all().first { $0.name == "spate0" }?.name
+
+  /// The groups of local discovery (BEP 14).
+  @Test(arguments: ["239.192.152.143:6771", "[ff15::efc0:988f]:6771"])
+  func groupsCanBeJoined(_ text: String) async throws {
     try await withLoop { actor in
       let handler = DatagramRecorder()
       var options = DatagramSocket.Options()
       options.sharesPort = true
-      let group = try #require(SocketAddress(parsing: "239.192.152.143:6771"))
-      let first = try DatagramSocket(
-        family: .v4, port: 6771, options: options, on: actor.loop, handler: handler)
-      let second = try DatagramSocket(
-        family: .v4, port: 6771, options: options, on: actor.loop, handler: handler)
-      try first.join(group, interface: "lo")
-      try second.join(group, interface: "lo")
-      first.send([42], to: group)
-      try await handler.signal.wait("both", isolation: actor) { handler.received.count == 2 }
-      #expect(handler.received.allSatisfy { $0.bytes == [42] })
+      let group = try #require(SocketAddress(parsing: text))
+      let interface = Self.groupInterface ?? "lo"
+      let sockets = try (0..<3).map { _ in
+        try DatagramSocket(
+          family: group.family, port: 6771, options: options, on: actor.loop, handler: handler)
+      }
+      let (first, second, third) = (sockets[0], sockets[1], sockets[2])
+      try first.join(group, interface: interface)
+      try second.join(group, interface: interface)
+      if group.family == .v4 || Self.groupInterface != nil {
+        first.send([42], to: group)
+        try await handler.signal.wait("both", isolation: actor) { handler.received.count == 2 }
+        #expect(handler.received.allSatisfy { $0.bytes == [42] && $0.from.port == 6771 })
+        // Who left hears nothing more.
+        try second.leave(group, interface: interface)
+        first.send([43], to: group)
+        try await handler.signal.wait("first", isolation: actor) { handler.received.count == 3 }
+        await pause(milliseconds: 20, on: actor)
+        #expect(handler.received.count == 3 && handler.received.last?.bytes == [43])
+        #expect(throws: ReactorError.self) { try second.leave(group, interface: interface) }
+      }
+      try third.join(group, interface: interface, loopback: false)
+      if Self.groupInterface != nil {
+        // What is sent without loopback is not heard on this machine, while others are.
+        third.send([44], to: group)
+        first.send([45], to: group)
+        try await handler.signal.wait("first and third", isolation: actor) { handler.received.count == 5 }
+        await pause(milliseconds: 20, on: actor)
+        #expect(handler.received.dropFirst(3).map(\.bytes) == [[45], [45]])
+      }
       #expect(throws: ReactorError.self) { try first.join(group, interface: "no-such-interface") }
+      #expect(throws: ReactorError.self) { try first.leave(group, interface: "no-such-interface") }
       #expect(throws: ReactorError.self) { try first.join(.loopback(.v6), interface: "lo") }
       #expect(throws: ReactorError.self) { try first.join(.loopback(.v4), interface: "lo") }
-      first.close()
-      second.close()
+      for socket in sockets { socket.close() }
     }
+  }
+
+  @Test func interfacesAreListed() throws {
+    let all = NetworkInterface.all()
+    let loopback = try #require(all.first { $0.isLoopback })
+    #expect(loopback.name == "lo" && loopback.isUp && loopback.index > 0)
+    #expect(loopback.addresses.contains(.loopback(.v4)))
+    #expect(Set(all.map(\.name)).count == all.count)
+    #expect(NetworkInterface.forMulticast().allSatisfy { !$0.isLoopback && $0.isUp && $0.hasMulticast })
+    let bound = NetworkInterface.forMulticast(under: LocalBinding(address: .loopback(.v4)))
+    #expect(bound.allSatisfy { $0.name == "lo" })
   }
 
   @Test func aPortInUseIsRefused() async throws {

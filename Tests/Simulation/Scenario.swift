@@ -30,6 +30,14 @@ struct Scenario {
   /// Share of the leechers' pieces that are there from the start.
   var head = 0.0
   var isSequential = false
+  /// Everybody is told of the first node only, and has to learn of the others from peers (BEP 11).
+  var isIntroducedByOne = false
+  /// Peers tell each other of peers.
+  var exchangesPeers = false
+  /// Leechers know the info-hash only, and get this many bytes of metadata from others (BEP 9); 0 for known metadata.
+  var metadataLength = 0
+  /// Of the leechers, those that give out wrong metadata. They need not finish.
+  var metadataLiars = 0
   var withoutFast = false
   /// Give up after this many virtual seconds.
   var patience = 3600
@@ -50,4 +58,6 @@ enum Fault {
   case snubs
   /// It never unchokes.
   case chokes
+  /// It gives out wrong metadata.
+  case liesAboutMetadata
 }

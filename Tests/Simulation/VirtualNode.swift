@@ -21,6 +21,14 @@ struct VirtualNode {
   /// Blocks that were recalled before they were read.
   var recalled: Set<RecalledBlock> = []
   var finishedAt: Moment?
+  /// When it had nearly all the connections it may have.
+  var filledAt: Moment?
+  /// While it has no metadata, this has the connections, and ``swarm`` does nothing.
+  var early: MetadataSwarm?
+  var metadataAt: Moment?
+  var server = MetadataServer(length: nil, isPrivate: false, now: .zero)
+  var exchange: PeerExchangeMachine?
+  var exchangeAt = Moment.distantFuture
   var banned: Set<IPAddress> = []
 
   struct RecalledBlock: Hashable {
@@ -38,6 +46,9 @@ struct VirtualNode {
   func connection(_ key: PeerKey) -> (id: Int, isInitiator: Bool)? {
     key.offset < connections.count ? connections[key.offset] : nil
   }
+
+  /// What has the connections now.
+  var front: any FrontSwarm { early ?? swarm }
 
   var openConnections: Int { connections.count { $0 != nil } }
 }

@@ -50,12 +50,12 @@ extension World {
     }
   }
 
-  private func dial(_ endpoint: Endpoint, from node: Int) {
+  func dial(_ endpoint: Endpoint, from node: Int) {
     let there = nodes.first { $0.endpoint == endpoint }?.line.latency ?? .seconds(3)
     queue.plan(.dialled(node: node, endpoint), at: now + (nodes[node].line.latency + there) * 2)
   }
 
-  private func hangUp(_ key: PeerKey, _ reason: DisconnectReason, of node: Int) {
+  func hangUp(_ key: PeerKey, _ reason: DisconnectReason, of node: Int) {
     guard let (id, isInitiator) = nodes[node].connection(key) else {
       return fail("node \(node) closes nothing")
     }
@@ -66,11 +66,11 @@ extension World {
     close(id, isInitiator: isInitiator, reason: reason)
   }
 
-  private func ban(_ address: IPAddress, by node: Int) {
+  func ban(_ address: IPAddress, by node: Int) {
     guard let liar = nodes.firstIndex(where: { $0.endpoint.address == address }) else {
       return fail("node \(node) bans an unknown address")
     }
-    if nodes[liar].fault != .lies { fail("node \(node) bans the innocent node \(liar)") }
+    if nodes[liar].fault != .lies, nodes[liar].fault != .liesAboutMetadata { fail("node \(node) bans the innocent node \(liar)") }
     nodes[node].banned.insert(address)
   }
 

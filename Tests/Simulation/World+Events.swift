@@ -11,6 +11,7 @@ extension World {
     case .dialled(let node, let endpoint): dialled(by: node, endpoint)
     case .arrived(let id, let atInitiator, let packet): arrived(id, atInitiator, packet)
     case .ticked(let node): ticked(node)
+    case .exchangeTicked(let node): exchangeTicked(node)
     case .hashed(let node, let piece, let job): hashed(node, piece, job)
     case .blockRead(let node, let id, let block): blockRead(node, id, block)
     case .blockLeft(let node, let id, let block): blockLeft(node, id, block)
@@ -30,44 +31,43 @@ extension World {
   private func trackerAnswered(_ node: Int) {
     guard !isEnding else { return }
     var told: [Endpoint] = []
-    for _ in 0..<scenario.peersTold {
+    for _ in 0..<(scenario.isIntroducedByOne ? 0 : scenario.peersTold) {
       let other = random.below(nodes.count)
       if other != node { told.append(nodes[other].endpoint) }
     }
     // The first seed is known to all, so that no part of the swarm is cut off.
     if node != 0 { told.append(nodes[0].endpoint) }
     log.record(2, UInt64(now.nanoseconds), UInt64(node), UInt64(told.count))
-    turn(node) { $0.peersDiscovered(told, source: .tracker, now: self.now) }
+    frontTurn(node) { $0.peersDiscovered(told, source: .tracker, now: self.now) }
   }
 
   private func ticked(_ node: Int) {
     guard nodes[node].tickAt <= now else { return }
     nodes[node].tickAt = .distantFuture
     log.record(3, UInt64(now.nanoseconds), UInt64(node))
-    turn(node) { $0.tick(now: self.now) }
+    frontTurn(node) { $0.tick(now: self.now) }
   }
 
   // MARK: Connections
 
   private func dialled(by node: Int, _ endpoint: Endpoint) {
     guard let other = nodes.firstIndex(where: { $0.endpoint == endpoint }), !isEnding else {
-      turn(node) { $0.connectFailed(endpoint, reason: .connectFailed, now: self.now) }
+      frontTurn(node) { $0.connectFailed(endpoint, reason: .connectFailed, now: self.now) }
       return
     }
     let remote = Endpoint(
       address: nodes[node].endpoint.address, port: UInt16(40_000 + connections.count % 20_000))
     if nodes[other].banned.contains(remote.address)
-      || nodes[other].swarm.refusal(ofIncoming: remote, now: now) != nil
+      || nodes[other].front.refusal(ofIncoming: remote, now: now) != nil
     {
-      turn(node) { $0.connectFailed(endpoint, reason: .closedByPeer, now: self.now) }
+      frontTurn(node) { $0.connectFailed(endpoint, reason: .closedByPeer, now: self.now) }
       return
     }
-    let parser = MessageParser(geometry: geometry, isFast: !scenario.withoutFast, extensions: nil)
     let id = connections.count
     connections.append(
       Connection(
-        initiator: ConnectionEnd(node: node, parser: parser),
-        responder: ConnectionEnd(node: other, parser: parser),
+        initiator: ConnectionEnd(node: node, parser: makeParser(node)),
+        responder: ConnectionEnd(node: other, parser: makeParser(other)),
         endpoint: endpoint))
     transmit(.accepted, 68, from: other, over: id)
     open(id, isInitiator: false, at: other, remote: remote)
@@ -78,17 +78,21 @@ extension World {
     let key = nodes[node].takeKey(for: id, isInitiator: isInitiator)
     connections[id][isInitiator].key = key
     connections[id][isInitiator].wasOpen = true
+    // The metadata may have come since somebody dialled.
+    connections[id][isInitiator].parser = makeParser(node)
     let other = connections[id][!isInitiator].node
     let reserved: ReservedBits = scenario.withoutFast ? [.extensionProtocol] : [.extensionProtocol, .fast]
     let profile = PeerProfile(
       endpoint: remote, peerID: nodes[other].peerID, reserved: reserved, isIncoming: !isInitiator)
     log.record(4, UInt64(now.nanoseconds), UInt64(node), UInt64(other), UInt64(key.rawValue))
-    turn(node) {
+    exchangeConnected(node, key, to: other, profile)
+    frontTurn(node) {
       $0.peerConnected(key, profile, now: self.now)
       var handshake = ExtendedHandshake()
       handshake.requestQueueLength = 200
       handshake.listenPort = self.nodes[other].endpoint.port
-      $0.extendedHandshakeReceived(key, handshake, now: self.now)
+      handshake.metadataSize = self.offeredLength(other)
+      $0.handshakeReceived(key, handshake, now: self.now)
     }
   }
 
@@ -99,7 +103,9 @@ extension World {
     connections[id][isInitiator].key = nil
     nodes[end.node].connections[key.offset] = nil
     log.record(5, UInt64(now.nanoseconds), UInt64(end.node), UInt64(key.rawValue), UInt64(reason.rawValue))
-    nodes[end.node].swarm.peerDisconnected(key, reason: reason, now: now)
+    nodes[end.node].front.peerDisconnected(key, reason: reason, now: now)
+    nodes[end.node].exchange?.peerDisconnected(key)
+    nodes[end.node].server.peerLeft(key)
   }
 
   private func connectionBroke() {
@@ -108,7 +114,7 @@ extension World {
       let nodesOfConnection = [connections[id].initiator.node, connections[id].responder.node]
       close(id, isInitiator: true, reason: .connectionLost)
       close(id, isInitiator: false, reason: .connectionLost)
-      for node in nodesOfConnection { turn(node) { _ in } }
+      for node in nodesOfConnection { frontTurn(node) { _ in } }
     }
     planNextBreak()
   }
@@ -131,7 +137,7 @@ extension World {
     case .accepted: break
     case .closed:
       close(id, isInitiator: atInitiator, reason: .closedByPeer)
-      turn(node) { _ in }
+      frontTurn(node) { _ in }
     case .messages(let bytes): messagesArrived(bytes, id, atInitiator, key, node)
     case .block(let header, let content): blockArrived(header, content, key, node)
     }
@@ -140,14 +146,19 @@ extension World {
   private func messagesArrived(_ bytes: [UInt8], _ id: Int, _ atInitiator: Bool, _ key: PeerKey, _ node: Int)
   {
     var rest = bytes[...]
-    turn(node) { swarm in
+    frontTurn(node) { _ in
       while !rest.isEmpty {
         do {
           let step = try self.connections[id][atInitiator].parser.next(in: Array(rest).span)
           guard case .message(let message, let length) = step else { return self.fail("a message is cut") }
           rest = rest.dropFirst(length)
           self.log.record(6, UInt64(self.now.nanoseconds), UInt64(node), UInt64(key.rawValue), UInt64(length))
-          swarm.messageReceived(key, message, now: self.now)
+          if case .extended(let id, let payload) = message {
+            try self.extendedArrived(id, payload, at: node, key)
+          } else {
+            // The swarm may have come into its own with the message before.
+            self.nodes[node].front.messageReceived(key, message, now: self.now)
+          }
         } catch {
           return self.fail("\(error)")
         }

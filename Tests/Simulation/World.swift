@@ -11,6 +11,7 @@ final class World {
     case dialled(node: Int, Endpoint)
     case arrived(connection: Int, atInitiator: Bool, Packet)
     case ticked(node: Int)
+    case exchangeTicked(node: Int)
     case hashed(node: Int, PieceIndex, job: Int)
     case blockRead(node: Int, connection: Int, BlockRequest)
     case blockLeft(node: Int, connection: Int, BlockRequest)
@@ -22,6 +23,8 @@ final class World {
 
   let scenario: Scenario
   let geometry: PieceGeometry
+  /// What an info dictionary would be.
+  let metadata: [UInt8]
   var random: SeededRandom
   var queue = EventQueue<Action>()
   var nodes: [VirtualNode] = []
@@ -39,8 +42,11 @@ final class World {
     self.scenario = scenario
     self.geometry = scenario.geometry
     self.random = SeededRandom(seed: seed)
+    var bytes = SeededRandom(seed: ~seed)
+    self.metadata = (0..<scenario.metadataLength).map { _ in UInt8(truncatingIfNeeded: bytes.next()) }
     let faults =
-      [Fault](repeating: .lies, count: scenario.liars) + [Fault](repeating: .snubs, count: scenario.snubbers)
+      [Fault](repeating: .liesAboutMetadata, count: scenario.metadataLiars)
+      + [Fault](repeating: .lies, count: scenario.liars) + [Fault](repeating: .snubs, count: scenario.snubbers)
       + [Fault](repeating: .chokes, count: scenario.chokers)
     for index in 0..<(scenario.seeds + scenario.leechers) {
       let isSeed = index < scenario.seeds
@@ -68,26 +74,34 @@ final class World {
     var have = Bitfield(capacity: geometry.pieceCount)
     for (piece, isHeld) in held.enumerated() where isHeld { have.insert(PieceIndex(piece)) }
     let peerID = PeerID(prefix: "-S80100-", using: &random)
-    var configuration = SwarmConfiguration(infoHash: InfoHash(Bytes20()), ownPeerID: peerID)
-    configuration.sha1 = { bytes in
-      // Not SHA-1, but the same for everybody.
-      var state: UInt64 = 1
-      for i in bytes.indices { state = (state ^ UInt64(bytes[i])) &* 0x0000_0100_0000_01b3 }
-      var random = SeededRandom(seed: state)
-      return PeerID(prefix: "", using: &random).bytes
-    }
+    let metadata = metadata
+    var configuration = SwarmConfiguration(
+      infoHash: InfoHash(Self.digest(metadata.span)), ownPeerID: peerID)
+    configuration.sha1 = Self.digest
     let swarm = Swarm(
       geometry: geometry, have: have, configuration: configuration, seed: random.next(), now: .zero)
     swarm.openBlockBudget = scenario.openBlockBudget
     swarm.maximumConnections = scenario.maximumConnections
     swarm.halfOpenLimit = 8
     swarm.sequentialChanged(scenario.isSequential, now: .zero)
-    return VirtualNode(
+    // Whoever introduces all has room for all.
+    if scenario.isIntroducedByOne, index == 0 { swarm.maximumConnections = 2 * (scenario.seeds + scenario.leechers) }
+    var node = VirtualNode(
       endpoint: Endpoint(
         address: IPAddress(10, 0, UInt8(index / 200), UInt8(index % 200 + 1)), port: UInt16(6881 + index)),
       peerID: peerID, fault: fault, isSeed: isSeed, swarm: swarm,
       disk: VirtualDisk(geometry: geometry, contentSeed: contentSeed) { held[$0.offset] },
       line: Line(up: rate, down: rate * 2, latency: .milliseconds(latency)))
+    prepareExtensions(of: &node, configuration)
+    return node
+  }
+
+  /// Not SHA-1, but the same for everybody.
+  @Sendable static func digest(_ bytes: Span<UInt8>) -> Bytes20 {
+    var state: UInt64 = 1
+    for i in bytes.indices { state = (state ^ UInt64(bytes[i])) &* 0x0000_0100_0000_01b3 }
+    var random = SeededRandom(seed: state)
+    return PeerID(prefix: "", using: &random).bytes
   }
 
   private func planBreak() {
@@ -117,13 +131,13 @@ final class World {
   /// Everybody leaves. Nothing may be left behind.
   func end() throws {
     isEnding = true
-    for index in nodes.indices { turn(index) { $0.paused(now: self.now) } }
+    for index in nodes.indices { frontTurn(index) { $0.paused(now: self.now) } }
     while try step() {}
     for (index, node) in nodes.enumerated() {
       guard node.openConnections == 0 else { throw Failure("node \(index) has connections left") }
       guard node.disk.leases == 0 else { throw Failure("node \(index) has \(node.disk.leases) leases left") }
       guard node.disk.jobCount == 0 else { throw Failure("node \(index) has jobs left") }
-      guard node.swarm.nextDeadline == .distantFuture else { throw Failure("node \(index) has a timer left") }
+      guard node.front.nextDeadline == .distantFuture else { throw Failure("node \(index) has a timer left") }
       try node.swarm.checkInvariants()
     }
   }
@@ -156,14 +170,21 @@ final class World {
       swarm.turnEnded(now: now)
     }
     if swarm.isComplete, nodes[index].finishedAt == nil { nodes[index].finishedAt = now }
-    if swarm.nextDeadline < nodes[index].tickAt {
-      nodes[index].tickAt = max(swarm.nextDeadline, now)
-      queue.plan(.ticked(node: index), at: nodes[index].tickAt)
-    }
+    planTick(index)
     turns += 1
     if turns % scenario.checkEvery == 0, broken == nil {
       do { try swarm.checkInvariants() } catch { broken = error }
     }
+  }
+
+  /// Plans the next tick, if it is to come before the one that is planned.
+  func planTick(_ index: Int) {
+    let deadline = nodes[index].front.nextDeadline
+    if deadline < nodes[index].tickAt {
+      nodes[index].tickAt = max(deadline, now)
+      queue.plan(.ticked(node: index), at: nodes[index].tickAt)
+    }
+    planExchange(index)
   }
 
   // MARK: Sending

@@ -20,7 +20,8 @@ typedef struct {
   int error;
 } cev_unreachable;
 
-/// A bound UDP socket. `report_unreachable` turns ICMP errors into `cev_datagram_next_unreachable` entries.
+/// A bound UDP socket. With `reuse_port` others may share the port, and of groups only those are heard that this socket
+/// joined. `report_unreachable` turns ICMP errors into `cev_datagram_next_unreachable` entries.
 /// The queue of unsent datagrams holds at most `queue_bytes` and `queue_count`.
 cev_datagram *_Nullable cev_datagram_open(
     cev_loop *_Nonnull loop, uint64_t token, const cev_binding *_Nonnull binding, bool reuse_port,
@@ -46,8 +47,7 @@ size_t cev_datagram_queue_count(const cev_datagram *_Nonnull socket);
 uint64_t cev_datagram_dropped(const cev_datagram *_Nonnull socket);
 
 /// Joins `group` on the interface of that index (0: the kernel's choice). What is sent to groups leaves there, goes
-/// `hop_limit` routers far and, with `loopback`, also to the listeners of this machine. Only groups that this socket
-/// joined are heard. errno or 0.
+/// `hop_limit` routers far and, with `loopback`, also to the listeners of this machine. errno or 0.
 int cev_datagram_join(
     cev_datagram *_Nonnull socket, const cev_address *_Nonnull group, uint32_t interface_index,
     int hop_limit, bool loopback);
