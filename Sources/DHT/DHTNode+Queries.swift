@@ -91,8 +91,8 @@ extension DHTNode {
     let limit = source.map { min(sources.credit($0), configuration.maximumReplyLength) }
     var plan = AnswerPlan(limit: limit ?? configuration.maximumReplyLength, isFrugal: source != nil)
     let answer = answer(message, bytes, sender, &plan, now, &random)
-    if plan.isCut, let source, !message.isReadOnly, !sources.isChallenged(source),
-      sources.credit(source) >= Self.challengeLength
+    if let source, plan.isCut || isWanted(message, sender, now), !message.isReadOnly,
+      !sources.isChallenged(source), sources.credit(source) >= Self.challengeLength
     {
       hold(bytes, sender, now)
       challenge(sender, source, &actions)
@@ -109,12 +109,13 @@ extension DHTNode {
     guard let source else { return }
     sources.spend(answer.count, source)
     sources.setChallenged(false, source)
-    // What is left may be enough to find out whether this is a node for the table.
-    if let id = message.id, !message.isReadOnly, sources.credit(source) >= Self.challengeLength,
-      families[DHTFamily(sender.address).rawValue]?.table.wants(id, now) ?? false
-    {
-      challenge(sender, source, &actions)
-    }
+  }
+
+  /// Whether the sender of a query other than a ping is a node that the table could use: it is challenged even if the
+  /// answer would fit, for that is how a network that begins gets to know its nodes.
+  private func isWanted(_ message: KRPCMessage, _ sender: Endpoint, _ now: Moment) -> Bool {
+    guard let id = message.id, message.complaint == nil, message.method != .ping else { return false }
+    return families[DHTFamily(sender.address).rawValue]?.table.wants(id, now) ?? false
   }
 
   private mutating func challenge(_ sender: Endpoint, _ source: Int, _ actions: inout [DHTAction]) {

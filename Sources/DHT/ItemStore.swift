@@ -34,12 +34,12 @@ struct ItemStore: Sendable {
   ) throws(KRPCComplaint) {
     if let place = places[target] {
       if let new = item.mutable, let old = items[place].item.mutable {
-        if let expected, expected != old.sequence { throw .casMismatch }
+        // The very same again, sent twice or by way of both families, only lives on, whatever it expects.
+        let isSame = new.sequence == old.sequence && item.value == items[place].item.value
+        if let expected, expected != old.sequence, !isSame { throw .casMismatch }
         guard new.sequence >= old.sequence else { throw .oldSequence }
         // The same number with another value is no update; with the same value it only lives on.
-        guard new.sequence > old.sequence || item.value == items[place].item.value else {
-          throw .oldSequence
-        }
+        guard new.sequence > old.sequence || isSame else { throw .oldSequence }
         items[place].item = item
       }
       items[place].put = now
