@@ -34,10 +34,9 @@ struct Frontier: Sendable {
   /// What a frontier has to gather before it is done: eight nodes that comply with BEP 42, of which each counts two;
   /// of those that do not, each counts one.
   static let neededWeight = 16
-  /// Nodes of one /16 or /32 among those a lookup ends with. Whoever owns a whole network can, with BEP 42, still sit
-  /// nearer to a target than anybody else with more nodes than these eight.
-  static let networkShare = 2
   static let candidateLimit = 100
+  /// Candidates of one /16 or /32, so that a network cannot crowd out all others.
+  static let networkCandidates = 8
 
   let target: NodeID
   let rules: AddressRules
@@ -57,6 +56,8 @@ struct Frontier: Sendable {
     }
     let isLocal = rules.isLocal(endpoint.address)
     let subnet = AddressRules.subnet(endpoint.address)
+    let network = AddressRules.network(endpoint.address)
+    var share = 0
     for candidate in candidates {
       if candidate.distance == distance, !candidate.isRouter { return }
       if isLocal {
@@ -65,8 +66,11 @@ struct Frontier: Sendable {
         candidate.state != .failed || candidate.endpoint.address == endpoint.address
       {
         return
+      } else if AddressRules.network(candidate.endpoint.address) == network {
+        share += 1
       }
     }
+    guard share < Self.networkCandidates else { return }
     insert(
       Candidate(
         id: id, endpoint: endpoint, distance: distance, depth: depth,
@@ -114,7 +118,7 @@ struct Frontier: Sendable {
         let network = AddressRules.network(candidate.endpoint.address)
         var share = 0
         for place in 0..<min(seen, 32) where networks[place] == network { share += 1 }
-        if share >= Self.networkShare {
+        if share >= AddressRules.networkShare {
           // Its answer, should it have been asked before it was crowded out, is nothing to wait for.
           continue
         }
@@ -178,7 +182,7 @@ struct Frontier: Sendable {
       if !rules.isLocal(candidate.endpoint.address) {
         let network = AddressRules.network(candidate.endpoint.address)
         let share = result.count { AddressRules.network($0.endpoint.address) == network }
-        if share >= Self.networkShare { continue }
+        if share >= AddressRules.networkShare { continue }
       }
       weight += candidate.complies ? 2 : 1
       result.append(candidate)

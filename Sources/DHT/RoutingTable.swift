@@ -206,6 +206,7 @@ extension RoutingTable {
         return
       }
       let live = liveSlots(bucket)
+      guard !isCrowded(node, live) else { return }
       if live.count < Self.bucketSize {
         slots[live.upperBound] = node
         buckets[bucket].live += 1
@@ -284,7 +285,8 @@ extension RoutingTable {
   private func bestSpare(_ bucket: Int, for slot: Int?) -> Int? {
     for spare in spareSlots(bucket).reversed() where slots[spare].flags.contains(.verified) {
       let rival = subnetRival(of: slots[spare], bucket)
-      if rival == nil || rival == slot { return spare }
+      guard rival == nil || rival == slot else { continue }
+      if !isCrowded(slots[spare], liveSlots(bucket), except: slot) { return spare }
     }
     return nil
   }
@@ -321,6 +323,17 @@ extension RoutingTable {
       if slots[slot].address.isV4 == node.address.isV4 && slots[slot].id != node.id { return slot }
     }
     return nil
+  }
+
+  /// Whether the bucket has as many nodes of the same network as it may.
+  private func isCrowded(_ node: TableNode, _ live: Range<Int>, except: Int? = nil) -> Bool {
+    if rules.isLocal(node.address) { return false }
+    let network = AddressRules.network(node.address)
+    var share = 0
+    for slot in live where slot != except && AddressRules.network(slots[slot].address) == network {
+      share += 1
+    }
+    return share >= AddressRules.networkShare
   }
 
   /// The node that has this address already: one of a kind in the whole table.

@@ -87,7 +87,11 @@ struct AddressRules: Sendable {
     address.isV4 ? UInt64(address.v4 >> 8) : address.high
   }
 
-  /// The /16 or /32 that may have few nodes among those a lookup ends with.
+  /// Nodes of one ``network(_:)`` in a bucket, among those a lookup ends with: whoever owns a whole network can, with
+  /// BEP 42, still sit nearer to a target than anybody else, with more nodes than a bucket has places.
+  static let networkShare = 2
+
+  /// The /16 or /32 that may have few nodes in a bucket, or among those a lookup ends with.
   static func network(_ address: IPAddress) -> UInt64 {
     address.isV4 ? UInt64(address.v4 >> 16) : address.high >> 32
   }

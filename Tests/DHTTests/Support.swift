@@ -65,7 +65,9 @@ struct KeyPair {
 
 extension DHTConfiguration {
   /// As it comes, with real hashes and signatures.
-  static var plain: DHTConfiguration { DHTConfiguration(sha1: DHTTests.sha1, verifySignature: DHTTests.verifySignature) }
+  static var plain: DHTConfiguration {
+    DHTConfiguration(sha1: DHTTests.sha1, verifySignature: DHTTests.verifySignature)
+  }
 }
 
 extension Moment {
