@@ -20,7 +20,7 @@ extension Swarm {
     guard activity == .running, peer.phase == .connected, peer.has(.interesting), picker != nil,
       now >= peer.requests.holdUntil
     else { return false }
-    let window = min(peer.requests.window, requestCap(peer))
+    let window = min(peer.requests.window, requestCap(limit: peer.requestLimit))
     guard peer.requests.live < window else { return false }
     if peer.requests.entries.count >= peer.requestLimit, !makeRoom(&peer) { return false }
     if peer.has(.chokesUs) {
@@ -88,9 +88,11 @@ extension Swarm {
 
   /// Blocks to ask of this peer at once, at most: what it takes, what we like, and its share of the budget. Shares add
   /// up to twice the budget, for not everybody can use his.
-  func requestCap(_ peer: Peer) -> Int {
+  ///
+  /// - Parameter limit: what it takes. (Not the peer itself, which is too much to hand over for each block.)
+  func requestCap(limit: Int) -> Int {
     let share = max(configuration.minimumRequestsPerPeer, openBlockBudget * 2 / max(1, supplierCount))
-    return max(1, min(min(configuration.maximumRequestsPerPeer, peer.requestLimit), share))
+    return max(1, min(min(configuration.maximumRequestsPerPeer, limit), share))
   }
 
   func countSuppliers() {
@@ -133,7 +135,8 @@ extension Swarm {
     guard geometry.isBlock(block), let index = peers[i].requests.index(of: block.piece, number) else {
       return lateBlockArrived(peer, block, now: now)
     }
-    let entry = peers[i].requests.arrived(at: index, maximum: requestCap(peers[i]), now: now)
+    let entry = peers[i].requests.arrived(
+      at: index, maximum: requestCap(limit: peers[i].requestLimit), now: now)
     if entry.isReleased { peers[i].requests.forgetRepeat(of: block.piece, number, now: now) }
     peers[i].receivedAt = now
     if peers[i].has(.snubbed) { unsnub(peer) }
@@ -285,7 +288,8 @@ extension Swarm {
         snub(key, now: now)
       } else if !peers[i].has(.snubbed) {
         peers[i].requests.adapt(
-          rate: rate, minimum: configuration.minimumRequestsPerPeer, maximum: requestCap(peers[i]))
+          rate: rate, minimum: configuration.minimumRequestsPerPeer,
+          maximum: requestCap(limit: peers[i].requestLimit))
       }
       if peers[i].requests.live < peers[i].requests.window { touch(key) }
     }

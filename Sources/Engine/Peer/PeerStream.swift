@@ -152,13 +152,13 @@ struct PeerStream {
   private mutating func parseLanded(
     _ reader: ScatterReader, from frame: Int, to sink: some PeerStreamSink
   ) throws(PeerProtocolError) {
-    // Typed errors do not pass through `linearize`, which is generic over its result only.
-    var failure: PeerProtocolError?
-    func body(_ bytes: Span<UInt8>) {
-      do throws(PeerProtocolError) { try parse(bytes, reader, to: sink) } catch { failure = error }
+    if frame < reader.frameCount {
+      try reader.linearize(from: frame) { (bytes) throws(PeerProtocolError) in
+        try parse(bytes, reader, to: sink)
+      }
+    } else {
+      try reader.withTail { (bytes) throws(PeerProtocolError) in try parse(bytes, reader, to: sink) }
     }
-    if frame < reader.frameCount { reader.linearize(from: frame, body) } else { reader.withTail(body) }
-    if let failure { throw failure }
   }
 
   private mutating func parse(
