@@ -28,6 +28,7 @@ extension Swarm {
       profile, pieceCount: geometry.pieceCount, sender: sender,
       requestLimit: configuration.requestsWithoutReqq,
       now: now)
+    peers[i].setWhole(isWhole(rate: 0, total: 0))
     if !profile.isIncoming {
       book.connected(profile.endpoint)
       isConnectDue = true

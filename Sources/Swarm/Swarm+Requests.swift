@@ -200,16 +200,30 @@ extension Swarm {
 
   /// The peer will not answer what is open (BEP 6).
   func requestRejected(_ peer: PeerKey, _ block: BlockRequest, now: Moment) {
+    giveUp(peer, block, isRejected: true, now: now)
+  }
+
+  /// The block came when there was no memory for it, and was dropped: somebody is asked for it again.
+  public func blockDropped(_ peer: PeerKey, _ block: BlockRequest, now: Moment) {
+    guard isConnected(peer) else { return }
+    giveUp(peer, block, isRejected: false, now: now)
+  }
+
+  private func giveUp(_ peer: PeerKey, _ block: BlockRequest, isRejected: Bool, now: Moment) {
     let i = peer.offset
     guard geometry.isBlock(block),
       let index = peers[i].requests.index(of: block.piece, UInt32(truncatingIfNeeded: block.blockOffset))
     else {
       // An answer to a cancel, or to a request that was forgotten; otherwise a breach of the protocol.
-      if !peers[i].requests.takeLateBlock() { strike(peer, .badSequence, now: now) }
+      if !peers[i].requests.takeLateBlock(), isRejected { strike(peer, .badSequence, now: now) }
       return
     }
     let entry = peers[i].requests.remove(at: index, now: now)
     if !entry.isReleased { picker?.release(Int(entry.slot), Int(entry.block), by: peer) }
+    if !isRejected {
+      touch(peer)
+      return
+    }
     if peers[i].has(.chokesUs) {
       peers[i].allowedFromPeer.removeAll { $0 == block.piece }
     } else {
@@ -281,7 +295,12 @@ extension Swarm {
     for i in peers.indices where peers[i].phase == .connected && peers[i].has(.interesting) {
       let key = PeerKey(i)
       let rate = peers[i].download.rate(now: now)
+      let wasWhole = peers[i].has(.whole)
       peers[i].setWhole(isWhole(rate: rate, total: peers[i].download.total))
+      // Too slow after all for the piece it took: others go on with it.
+      if wasWhole, !peers[i].has(.whole), !peers[i].has(.onParole) {
+        picker?.disown(key, state: &peers[i].pick)
+      }
       let least = max(configuration.minimumRequestTimeout, patience)
       let most = max(configuration.maximumRequestTimeout, patience)
       if peers[i].requests.isOverdue(minimum: least, maximum: most, now: now) {
@@ -296,8 +315,8 @@ extension Swarm {
   }
 
   /// Whether a peer of this rate takes whole pieces. One that was not measured yet does if pieces are of common size.
-  private func isWhole(rate: Int, total: Int64) -> Bool {
-    if total < Int64(blockLength) * 4 { return geometry.pieceLength <= 4 << 20 }
+  func isWhole(rate: Int, total: Int64) -> Bool {
+    if total < Int64(blockLength) * 4 { return geometry.pieceLength <= 16 << 20 }
     return Double(geometry.pieceLength) <= Double(rate) * configuration.wholePieceTime.seconds
   }
 

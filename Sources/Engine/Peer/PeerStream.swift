@@ -96,7 +96,14 @@ struct PeerStream {
       }
       if planned == 0 && current == nil && length(first) > 0 { return nil }
     }
-    reader.addTail(count: planned > 0 || current != nil ? PeerStream.shortTail : ScatterReader.tailLength)
+    // No tail when more blocks are expected than were planned: it would catch the beginning of the next one, which then had
+    // to be copied, or dropped while the pool is empty.
+    let isAll = !predicts || length((current == nil ? 0 : 1) + planned) == 0
+    if planned == 0 && current == nil {
+      reader.addTail(count: ScatterReader.tailLength)
+    } else if isAll {
+      reader.addTail(count: PeerStream.shortTail)
+    }
     if planned > 0 { leftover.removeAll(keepingCapacity: true) }
 
     var received = Received()

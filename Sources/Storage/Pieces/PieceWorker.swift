@@ -68,8 +68,7 @@ final class PieceWorker {
       case .jobs: take()
       }
       if shouldRunBatch() { runBatch() }
-      relieveIfNeeded(isAskedToRelieve)
-      isAskedToRelieve = false
+      isAskedToRelieve = relieveIfNeeded(isAskedToRelieve)
       // Completions first: whoever is told that a fence was passed has then heard of all before it.
       completions.deliver()
       tally.report(to: core)
