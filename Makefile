@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh Debian 12 or Ubuntu with Swift: `make demo` and `make test`.
 
 SWIFT ?= swift
-RELEASE = $(SWIFT) build -c release --product spate
+# The Swift libraries inside: one file to install, a few MiB less memory, and no jump through tables for each retain.
+RELEASE = $(SWIFT) build -c release --product spate --static-swift-stdlib -Xlinker --gc-sections
 PACKAGES = libevent-dev libssl-dev pkg-config
 
 

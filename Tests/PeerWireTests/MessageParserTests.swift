@@ -213,9 +213,6 @@ private let knownMessages: [(message: PeerMessage, hex: String)] = [
     #expect(throws: PeerProtocolError.noSuchPiece(.have, PieceIndex(21))) {
       try parser.next(in: PeerMessage.have(PieceIndex(21)).encoded.span)
     }
-    #expect(throws: PeerProtocolError.repeatedAvailability(.haveAll)) {
-      try parser.next(in: PeerMessage.haveAll.encoded.span)
-    }
   }
 
   @Test func unknownMessagesAreSkippedWithoutBeingBuffered() throws {

@@ -36,6 +36,9 @@ public struct SessionConfiguration: Sendable {
   public var announceToAllTrackers = false
   /// Bytes of the name we give to peers (BEP 10 `v`) and trackers (`User-Agent`).
   public var userAgent = Release.userAgent
+  /// Report every verified piece among the session's events. Off at first: small pieces come by tens of thousands a
+  /// second, and would push rarer events out.
+  public var reportsPieces = false
   /// Seed of everything drawn at random but keys and ids; nil draws one from the system. For reproducible tests.
   public var randomSeed: UInt64?
 

@@ -16,6 +16,7 @@ public enum SessionEvent: Sendable {
   case peerDisconnected(InfoHash, Endpoint, reason: String)
   /// A peer sent bad data and is not talked to again.
   case peerBanned(InfoHash, IPAddress, reason: String)
+  /// A piece is good and written. Only with ``SessionConfiguration/reportsPieces``.
   case pieceVerified(InfoHash, PieceIndex)
   /// A piece's hash was wrong; its blocks are fetched again.
   case pieceFailed(InfoHash, PieceIndex)

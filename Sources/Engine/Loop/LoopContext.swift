@@ -160,7 +160,7 @@ final class LoopContext {
     cache.shrink(by: 64)
     let loop = loop
     let bound = LoopBound(self, on: loop)
-    pool.whenAvailable(min(pool.capacity, reserve + 8)) {
+    pool.whenAvailable(min(shared.disk.relievedBlocks, reserve + 8)) {
       loop.post { bound.value.wakeStarved() }
     }
   }

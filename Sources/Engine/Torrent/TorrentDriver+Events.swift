@@ -38,7 +38,7 @@ extension TorrentDriver {
   /// The pool was empty: the block has to come again.
   func blockDropped(_ key: PeerKey, _ block: BlockRequest) {
     wastedByPool += Int64(block.length)
-    swarm?.messageReceived(key, .reject(block), now: now)
+    swarm?.blockDropped(key, block, now: now)
   }
 
   func storageCompleted(_ event: DiskCompletion.Event) {

@@ -108,7 +108,7 @@ extension TorrentDriver {
     lastProgress = now
     resume.isDirty = true
     resume.touch(now: now, interval: context.shared.configuration.resumeInterval)
-    context.shared.report(.pieceVerified(infoHash, piece))
+    if context.shared.configuration.reportsPieces { context.shared.report(.pieceVerified(infoHash, piece)) }
     swarm?.pieceVerified(piece, blockDigests: digests, now: now)
   }
 
