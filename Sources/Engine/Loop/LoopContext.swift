@@ -25,7 +25,7 @@ final class LoopContext {
 
   private var drivers: [TorrentDriver?] = []
   private var freeSlots: [Int] = []
-  private var touched: [TorrentDriver] = []
+  private var touched: [PeerHost] = []
   private var reads = ReadTable()
   /// Connections that may read again once the pool has blocks.
   private var starved: [PeerConnection] = []
@@ -103,9 +103,12 @@ final class LoopContext {
     cache.removeAll(of: driver.slot)
     drivers[Int(driver.slot)] = nil
     freeSlots.append(Int(driver.slot))
-    touched.removeAll { $0 === driver }
+    forget(driver)
     shareBudgets()
   }
+
+  /// The host is gone: its end of the turn is not waited for.
+  func forget(_ host: PeerHost) { touched.removeAll { $0 === host } }
 
   var torrents: [TorrentDriver] { drivers.compactMap { $0 } }
 
@@ -120,7 +123,7 @@ final class LoopContext {
   // MARK: The turn
 
   /// Something happened to the torrent: it is asked at the end of the turn what to do.
-  func touch(_ driver: TorrentDriver) {
+  func touch(_ driver: PeerHost) {
     guard !driver.isTouched else { return }
     driver.isTouched = true
     touched.append(driver)
