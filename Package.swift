@@ -93,7 +93,7 @@ let package = Package(
     room("Reactor", ["CEvent", "BlockPool"] + collections),
 
     // Composition.
-    room("Engine", pureRooms + groundRooms + collections + [logging]),
+    room("Engine", pureRooms + groundRooms + collections + ["CCrypto", logging]),
     room("TrackerServer", ["TrackerProtocol", "Reactor", "TorrentModel", "Bencode"] + collections),
     room("SpateCommand", ["Engine", "TrackerServer", logging, system, arguments]),
     .executableTarget(name: "spate", dependencies: ["SpateCommand"], swiftSettings: swiftSettings),
