@@ -230,7 +230,7 @@ public actor Session {
     if let infoHash = link.infoHashes.first { return infoHash }
     guard let mutable = link.mutableTorrent else { throw .notInDHT(reason: "the link names no torrent") }
     guard let dht else { throw .notInDHT(reason: "the DHT is not in use") }
-    do {
+    do throws(DHTFailure) {
       return try await dht.resolve(mutable: mutable.publicKey, salt: mutable.salt)
     } catch {
       throw .notInDHT(reason: error.description)

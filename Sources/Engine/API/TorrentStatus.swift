@@ -7,6 +7,8 @@ public enum TorrentState: String, Sendable {
   case opening
   /// What is on the disk is read and hashed.
   case checking
+  /// Of a magnet link: what is in the torrent is being fetched from peers.
+  case fetchingMetadata = "metadata"
   case downloading
   case seeding
   /// Complete, and told not to seed.

@@ -35,6 +35,14 @@ extension TransferSample {
   }
 }
 
+extension TransferSample {
+  init(_ status: MagnetStatus) {
+    self.init(
+      state: .fetchingMetadata, total: 0, downloaded: Int64(status.havePieces), uploaded: 0,
+      everHadPeer: status.everHadPeer)
+  }
+}
+
 enum TransferVerdict: Hashable, Sendable {
   case goOn
   case goalMet
@@ -55,19 +63,19 @@ struct TransferWatch: Sendable {
   init(goal: TransferGoal) { self.goal = goal }
 
   mutating func observe(_ sample: TransferSample, now: Double) -> TransferVerdict {
-    if sample.state != .downloading { lastArrival = nil }
+    if sample.state != .downloading, sample.state != .fetchingMetadata { lastArrival = nil }
     if sample.state != .seeding { completeSince = nil }
     switch sample.state {
     case .opening, .checking, .paused: return .goOn
     case .failed: return .failed
     case .finished, .stopped: return .goalMet
-    case .downloading: return downloading(sample, now: now)
+    case .downloading, .fetchingMetadata: return downloading(sample, now: now)
     case .seeding: return seeding(sample, now: now)
     }
   }
 
   private mutating func downloading(_ sample: TransferSample, now: Double) -> TransferVerdict {
-    if goal.kind == .seed { return .incomplete }
+    if goal.kind == .seed, sample.state == .downloading { return .incomplete }
     let last = sample.downloaded != downloaded ? now : lastArrival ?? now
     lastArrival = last
     downloaded = sample.downloaded
