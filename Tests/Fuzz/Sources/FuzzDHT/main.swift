@@ -26,7 +26,7 @@ private func hash(_ bytes: Span<UInt8>) -> Bytes20 {
   return result
 }
 
-private var configuration: DHTConfiguration {
+private func small() -> DHTConfiguration {
   var configuration = DHTConfiguration(
     sha1: { hash($0) }, verifySignature: { signature, _, _ in signature.count > 0 && signature[0] & 1 == 0 })
   configuration.maximumTorrents = 4
@@ -49,11 +49,11 @@ private func check(_ message: KRPCMessage, _ length: Int) {
 
 private func fuzzState(_ bytes: [UInt8]) {
   var random = SeededRandom(seed: 1)
-  let node = DHTNode(configuration, saved: bytes, now: .zero, random: &random)
-  let again = DHTNode(configuration, saved: node.savedState(now: .zero), now: .zero, random: &random)
+  let node = DHTNode(small(), saved: bytes, now: .zero, random: &random)
+  let again = DHTNode(small(), saved: node.savedState(now: .zero), now: .zero, random: &random)
   for family in DHTFamily.allCases {
     precondition(again.id(in: family) == node.id(in: family))
-    precondition(Set(again.contacts(in: family)) == Set(node.contacts(in: family)))
+    precondition(Set(again.contacts(in: family)).isSubset(of: node.contacts(in: family)))
   }
 }
 
@@ -62,7 +62,7 @@ private func fuzzState(_ bytes: [UInt8]) {
 private func fuzzNode(_ script: [UInt8]) {
   var random = SeededRandom(seed: 1)
   var now = Moment.zero
-  var node = DHTNode(configuration, now: now, random: &random)
+  var node = DHTNode(small(), now: now, random: &random)
   let senders = ["20.0.0.1:1", "20.0.1.1:2", "30.0.0.1:3", "[2a00::1]:4", "[2a01::1]:5"].compactMap {
     Endpoint($0)
   }
