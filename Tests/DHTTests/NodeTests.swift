@@ -229,7 +229,7 @@ import TorrentModel
     }
     var nodes: [Lone] = []
     let before = resident()
-    for seed in 1...400 {
+    for seed in 1...800 {
       var lone = Lone(seed: UInt64(seed))
       let own = lone.node.id(in: .v4) ?? .zero
       // Twenty buckets: a network of some millions.
@@ -238,7 +238,7 @@ import TorrentModel
           own.neighbor(sharing: number / 12, using: &lone.random), at: RoutingTableTests.endpoint(number),
           roundTrip: nil, now: lone.now)
       }
-      for number in 0..<3000 {
+      for number in 0..<2500 {
         lone.node.sources.prove(IPAddress(v4: UInt32(0x0b00_0000 + number * 7919)), 1)
       }
       _ = lone.receive(StrangerTests.queries(own)[2], from: Endpoint("1.2.3.4:5")!)
