@@ -67,6 +67,7 @@ extension DHTNode {
       items.expire(now: now)
     }
     held.removeAll { now - $0.arrived > Self.heldTime }
+    if held.isEmpty { held = [] }
     var next = min(now + Self.maintenanceRest, nextExpiry)
     for index in 0..<2 where families[index] != nil {
       next = min(next, maintain(index, now, &random, &actions))

@@ -1,5 +1,4 @@
 import Bencode
-import Foundation
 import Testing
 import TorrentModel
 
@@ -220,35 +219,24 @@ import TorrentModel
     #expect(wakes <= 130 && lone.sent().isEmpty)
   }
 
-  /// What a node with a full table and a full table of sources takes.
+  /// What a node with a full table and a full table of sources holds. `perf-rooms dht.memory` measures the process.
   @Test func memory() {
-    func resident() -> Int {
-      let fields =
-        (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
-      return fields.count > 1 ? (Int(fields[1]) ?? 0) * 4096 : 0
+    var lone = Lone()
+    let own = lone.node.id(in: .v4) ?? .zero
+    // Twenty buckets: a network of some millions.
+    for number in 0..<240 {
+      lone.node.families[0]?.table.nodeReplied(
+        own.neighbor(sharing: number / 12, using: &lone.random), at: RoutingTableTests.endpoint(number),
+        roundTrip: nil, now: lone.now)
     }
-    var nodes: [Lone] = []
-    let before = resident()
-    for seed in 1...800 {
-      var lone = Lone(seed: UInt64(seed))
-      let own = lone.node.id(in: .v4) ?? .zero
-      // Twenty buckets: a network of some millions.
-      for number in 0..<240 {
-        lone.node.families[0]?.table.nodeReplied(
-          own.neighbor(sharing: number / 12, using: &lone.random), at: RoutingTableTests.endpoint(number),
-          roundTrip: nil, now: lone.now)
-      }
-      for number in 0..<2500 {
-        lone.node.sources.prove(IPAddress(v4: UInt32(0x0b00_0000 + number * 7919)), 1)
-      }
-      _ = lone.receive(StrangerTests.queries(own)[2], from: Endpoint("1.2.3.4:5")!)
-      lone.actions = []
-      nodes.append(lone)
-    }
-    let perNode = (resident() - before) / nodes.count
-    print(
-      "DHT: a node with a full table of \(nodes[0].node.status(now: nodes[0].now).networks[0].nodes) nodes and 1024 sources takes \(perNode) bytes"
-    )
-    #expect(perNode <= 64 << 10)
+    for number in 0..<3000 { lone.node.sources.prove(IPAddress(v4: UInt32(0x0b00_0000 + number * 7919)), 1) }
+    let table = lone.node.families[0]?.table
+    #expect(table?.count == 160 && lone.node.sources.capacity == 512)
+    let held =
+      MemoryLayout<DHTNode>.stride + (table?.slots.capacity ?? 0) * MemoryLayout<TableNode>.stride
+      + (table?.buckets.capacity ?? 0) * MemoryLayout<RoutingTable.Bucket>.stride
+      + lone.node.sources.capacity * MemoryLayout<SourceTable.Source>.stride
+    #expect(MemoryLayout<TableNode>.stride == 64 && MemoryLayout<SourceTable.Source>.stride == 32)
+    #expect(held <= 44 << 10, "\(held) bytes")
   }
 }

@@ -215,7 +215,7 @@ import TorrentModel
     let status = lone.node.status(now: lone.now)
     #expect(status.storedPeers == 0 && status.storedItems == 0 && status.storedTorrents == 0)
     #expect(status.statistics.badTokens == 6000)
-    #expect(lone.node.sources.capacity <= 1024 && lone.node.held.count <= 64)
+    #expect(lone.node.sources.capacity <= 512 && lone.node.held.count <= 64)
   }
 
   /// What is stored is bounded, and what is nearest to us stays.
