@@ -41,7 +41,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let pureRooms: [Target.Dependency] = [
-  "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "Swarm",
+  "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol", "DHT", "Swarm",
 ]
 let groundRooms: [Target.Dependency] = ["BlockPool", "Hashing", "Storage", "Reactor"]
 
@@ -55,7 +55,7 @@ let package = Package(
       name: "_SpateRooms",
       targets: [
         "TorrentModel", "Bencode", "Metainfo", "PeerWire", "TrackerProtocol",
-        "BlockPool", "Swarm", "Hashing", "Storage", "Reactor", "TrackerServer",
+        "DHT", "BlockPool", "Swarm", "Hashing", "Storage", "Reactor", "TrackerServer",
       ]),
   ],
   dependencies: [
@@ -74,6 +74,7 @@ let package = Package(
       providers: [.apt(["libssl-dev"])]),
     shim("CEvent", ["CLibevent", "COpenSSL"]),
     shim("CHash", ["COpenSSL"]),
+    shim("CCrypto", ["COpenSSL"]),
     shim("CDisk", []),
 
     // Pure rooms: no clock, no random source, no input or output.
@@ -82,6 +83,7 @@ let package = Package(
     room("Metainfo", ["TorrentModel", "Bencode", "Hashing"]),
     room("PeerWire", ["TorrentModel", "Bencode"]),
     room("TrackerProtocol", ["TorrentModel", "Bencode"]),
+    room("DHT", ["TorrentModel", "Bencode"] + collections),
     room("Swarm", ["TorrentModel", "PeerWire"] + collections),
 
     // Rooms that touch the machine.
@@ -91,7 +93,7 @@ let package = Package(
     room("Reactor", ["CEvent", "BlockPool"] + collections),
 
     // Composition.
-    room("Engine", pureRooms + groundRooms + collections + [logging]),
+    room("Engine", pureRooms + groundRooms + collections + ["CCrypto", logging]),
     room("TrackerServer", ["TrackerProtocol", "Reactor", "TorrentModel", "Bencode"] + collections),
     room("SpateCommand", ["Engine", "TrackerServer", logging, system, arguments]),
     .executableTarget(name: "spate", dependencies: ["SpateCommand"], swiftSettings: swiftSettings),
@@ -102,6 +104,7 @@ let package = Package(
     tests("MetainfoTests", ["Metainfo", "Bencode", "TorrentModel", "Hashing"], exclude: ["Fixtures"]),
     tests("PeerWireTests", ["PeerWire"]),
     tests("TrackerProtocolTests", ["TrackerProtocol"]),
+    tests("DHTTests", ["DHT", "Hashing", "CCrypto"]),
     tests("SwarmTests", ["Swarm"]),
     tests("BlockPoolTests", ["BlockPool"]),
     tests("HashingTests", ["Hashing", "CHash", "BlockPool"]),
@@ -112,7 +115,7 @@ let package = Package(
     tests("HouseRulesTests", []),
     tests("CommandTests", ["SpateCommand", "Engine", system]),
     tests(
-      "Simulation", ["Swarm", "TorrentModel", "PeerWire", "TrackerProtocol"] + collections,
+      "Simulation", ["Swarm", "DHT", "TorrentModel", "PeerWire", "TrackerProtocol", "Hashing"] + collections,
       path: "Tests/Simulation"),
     tests(
       "Interop", ["spate"],

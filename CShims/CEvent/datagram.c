@@ -11,12 +11,19 @@
 #define RECEIVE_BYTES 8192
 #define SEND_COUNT 64
 
+/// Room for an address of this machine beside a datagram, of either family.
+union place {
+  struct cmsghdr header;
+  uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
 /// Shared by all sockets of a loop: what was received is looked at before the next call.
 struct cev_receive_batch {
   struct mmsghdr messages[RECEIVE_COUNT];
   struct iovec vectors[RECEIVE_COUNT];
   struct sockaddr_in6 addresses[RECEIVE_COUNT];
   cev_received received[RECEIVE_COUNT];
+  union place places[RECEIVE_COUNT];
   uint8_t bytes[RECEIVE_COUNT][RECEIVE_BYTES];
 };
 
@@ -24,6 +31,8 @@ struct queued {
   size_t offset;
   uint32_t length;
   cev_address to;
+  /// Family 0: the kernel chooses.
+  cev_address from;
 };
 
 struct cev_datagram {
@@ -80,6 +89,13 @@ cev_datagram *cev_datagram_open(
     close(descriptor);
     return NULL;
   }
+  // A socket that is bound to no address hears all of them. Whoever asked one of these takes an answer from no other.
+  // Where the kernel refuses to tell, it chooses, as it would without this.
+  if (binding->address.family == 4 && binding->address.low == 0) {
+    (void)setsockopt(descriptor, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+  } else if (binding->address.family == 6 && binding->address.low == 0 && binding->address.high == 0) {
+    (void)setsockopt(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+  }
   if (reuse_port) {
     // Otherwise groups that others on this machine joined, on whatever interface, would be heard too.
     int off = 0;
@@ -123,6 +139,56 @@ void cev_datagram_free(cev_datagram *socket) {
 
 int cev_datagram_descriptor(const cev_datagram *socket) { return socket->descriptor; }
 
+/// Reads which address of ours a datagram came to.
+static void read_place(struct msghdr *message, cev_address *at) {
+  *at = (cev_address){0};
+  for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item; item = CMSG_NXTHDR(message, item)) {
+    struct sockaddr_in6 storage = {0};
+    if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_PKTINFO) {
+      struct in_pktinfo info;
+      memcpy(&info, CMSG_DATA(item), sizeof info);
+      struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
+      v4->sin_family = AF_INET;
+      // Of a datagram to a group or to everybody, this is the address of the interface.
+      v4->sin_addr = info.ipi_spec_dst;
+    } else if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_PKTINFO) {
+      struct in6_pktinfo info;
+      memcpy(&info, CMSG_DATA(item), sizeof info);
+      // Nobody answers from a group.
+      if (IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) return;
+      storage.sin6_family = AF_INET6;
+      storage.sin6_addr = info.ipi6_addr;
+      if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) storage.sin6_scope_id = info.ipi6_ifindex;
+    } else {
+      continue;
+    }
+    (void)cev_from_sockaddr((struct sockaddr *)&storage, at);
+    return;
+  }
+}
+
+/// Says which address of ours a datagram should leave from.
+static void write_place(const cev_address *from, union place *place, struct msghdr *message) {
+  if (from->family == 0) return;
+  struct sockaddr_in6 storage;
+  (void)cev_to_sockaddr(from, &storage);
+  memset(place, 0, sizeof *place);
+  message->msg_control = place;
+  if (from->family == 4) {
+    struct in_pktinfo info = {.ipi_spec_dst = ((struct sockaddr_in *)&storage)->sin_addr};
+    place->header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof info), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
+    memcpy(CMSG_DATA(&place->header), &info, sizeof info);
+    message->msg_controllen = CMSG_SPACE(sizeof info);
+  } else {
+    struct in6_pktinfo info = {.ipi6_addr = storage.sin6_addr, .ipi6_ifindex = storage.sin6_scope_id};
+    place->header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof info), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO};
+    memcpy(CMSG_DATA(&place->header), &info, sizeof info);
+    message->msg_controllen = CMSG_SPACE(sizeof info);
+  }
+}
+
 size_t cev_datagram_receive(cev_datagram *socket, const cev_received **received) {
   struct cev_receive_batch *batch = socket->loop->receive_batch;
   *received = NULL;
@@ -138,6 +204,8 @@ size_t cev_datagram_receive(cev_datagram *socket, const cev_received **received)
         .msg_namelen = sizeof batch->addresses[index],
         .msg_iov = &batch->vectors[index],
         .msg_iovlen = 1,
+        .msg_control = &batch->places[index],
+        .msg_controllen = sizeof batch->places[index],
     };
   }
   int count;
@@ -151,6 +219,7 @@ size_t cev_datagram_receive(cev_datagram *socket, const cev_received **received)
     struct mmsghdr *message = &batch->messages[index];
     cev_received *entry = &batch->received[kept];
     if (!cev_from_sockaddr((struct sockaddr *)&batch->addresses[index], &entry->from)) continue;
+    read_place(&message->msg_hdr, &entry->at);
     entry->bytes = batch->bytes[index];
     entry->length = message->msg_len;
     entry->truncated = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
@@ -195,7 +264,7 @@ bool cev_datagram_next_unreachable(cev_datagram *socket, cev_unreachable *unreac
 }
 
 bool cev_datagram_send(
-    cev_datagram *socket, const void *bytes, size_t count, const cev_address *to) {
+    cev_datagram *socket, const void *bytes, size_t count, const cev_address *to, const cev_address *from) {
   if (to->family != socket->family || count > 65507 || socket->count - socket->head >= socket->max_count ||
       count > socket->max_bytes || socket->arena_used > socket->max_bytes - count) {
     socket->dropped++;
@@ -205,6 +274,7 @@ bool cev_datagram_send(
   cev_grow((void **)&socket->arena, &socket->arena_capacity, socket->arena_used + count, 1);
   socket->queue[socket->count++] =
       (struct queued){.offset = socket->arena_used, .length = (uint32_t)count, .to = *to};
+  if (from && from->family == to->family) socket->queue[socket->count - 1].from = *from;
   if (count > 0) memcpy(socket->arena + socket->arena_used, bytes, count);
   socket->arena_used += count;
   if (!socket->dirty && !socket->waiting) {
@@ -223,6 +293,7 @@ void cev_datagram_flush(cev_datagram *socket) {
   struct mmsghdr messages[SEND_COUNT];
   struct iovec vectors[SEND_COUNT];
   struct sockaddr_in6 addresses[SEND_COUNT];
+  union place places[SEND_COUNT];
   socket->dirty = false;
   while (socket->head < socket->count && !socket->waiting) {
     size_t left = socket->count - socket->head;
@@ -237,6 +308,7 @@ void cev_datagram_flush(cev_datagram *socket) {
           .msg_iov = &vectors[index],
           .msg_iovlen = 1,
       };
+      write_place(&entry->from, &places[index], &messages[index].msg_hdr);
     }
     int sent = sendmmsg(socket->descriptor, messages, batch, MSG_DONTWAIT);
     if (sent > 0) {

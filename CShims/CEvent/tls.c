@@ -1,10 +1,17 @@
 #include "internal_tls.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// OpenSSL takes its tables down in an exit handler, while threads of ours may still hash or shake hands: they would use
+// what is gone. Whoever initializes it first decides, so this runs before main.
+__attribute__((constructor)) static void keep_openssl_at_exit(void) {
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 struct cev_tls {
   SSL_CTX *context;

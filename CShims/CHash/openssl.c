@@ -3,10 +3,17 @@
 //
 // EVP cannot start from a state, the low-level functions can. They are deprecated, not gone, and skip EVP's fetches.
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
 #include "internal.h"
+
+// OpenSSL takes its tables down in an exit handler, while threads of ours may still hash or shake hands: they would use
+// what is gone. Whoever initializes it first decides, so this runs before main.
+__attribute__((constructor)) static void keep_openssl_at_exit(void) {
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 void spate_sha1_openssl(struct spate_lanes *lanes, size_t blocks) {
   SHA_CTX context = {

@@ -119,9 +119,19 @@ public final class BlockPool: @unchecked Sendable {
   }
 
   /// Gives many blocks back under one lock. The caller must hold them.
-  public func release(_ ids: some Sequence<BlockID>) {
+  public func release(_ ids: [BlockID]) {
     let woken = state.withLock { state in
       state.free.append(contentsOf: ids)
+      assert(state.free.count <= capacity, "a block was given back twice")
+      return BlockPool.wakeable(&state)
+    }
+    for waiter in woken { waiter.action() }
+  }
+
+  /// Gives the blocks of segments back under one lock. The caller must hold them.
+  public func release(_ segments: [BlockSegment]) {
+    let woken = state.withLock { state in
+      for segment in segments { state.free.append(segment.block) }
       assert(state.free.count <= capacity, "a block was given back twice")
       return BlockPool.wakeable(&state)
     }

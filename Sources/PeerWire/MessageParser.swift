@@ -15,8 +15,6 @@ public struct MessageParser: Sendable {
   public var isFast: Bool
   /// The extensions in use, or `nil` unless both sides set the bit of BEP 10.
   public var extensions: ExtensionRegistry?
-  /// Whether the peer has said which pieces it has, other than by `have`.
-  public private(set) var hasAvailability = false
 
   public init(geometry: PieceGeometry?, isFast: Bool, extensions: ExtensionRegistry?) {
     self.geometry = geometry
@@ -58,7 +56,7 @@ public struct MessageParser: Sendable {
   /// Looks at the next message.
   ///
   /// - Parameter bytes: what has arrived, from the first byte of a message on; more than one message may be there.
-  public mutating func next(in bytes: Span<UInt8>) throws(PeerProtocolError) -> Step {
+  public func next(in bytes: Span<UInt8>) throws(PeerProtocolError) -> Step {
     guard bytes.count >= 4 else { return .incomplete(needed: 4) }
     let prefix = bytes.bigEndian32(at: 0)
     if prefix == 0 { return .message(.keepAlive, length: 4) }
@@ -87,7 +85,6 @@ public struct MessageParser: Sendable {
       throw .wrongLength(id, length: prefix, expected: expected)
     }
     let length = 4 &+ expected
-    if id == .bitfield && hasAvailability { throw .repeatedAvailability(id) }
     guard bytes.count >= length else { return .incomplete(needed: length) }
     return .message(try message(id, in: bytes.extracting(first: length)), length: length)
   }
@@ -114,7 +111,7 @@ public struct MessageParser: Sendable {
     return Int(prefix)
   }
 
-  private mutating func message(
+  private func message(
     _ id: PeerMessage.ID, in bytes: Span<UInt8>
   ) throws(PeerProtocolError) -> PeerMessage {
     switch id {
@@ -129,25 +126,11 @@ public struct MessageParser: Sendable {
     case .cancel: return .cancel(try block(id, in: bytes))
     case .reject: return .reject(try block(id, in: bytes))
     case .port: return .port(bytes.bigEndian16(at: 5))
-    case .haveAll:
-      try noteAvailability(id)
-      return .haveAll
-    case .haveNone:
-      try noteAvailability(id)
-      return .haveNone
-    case .bitfield:
-      try noteAvailability(id)
-      return .bitfield(try bitfield(bytes.extracting(droppingFirst: 5)))
+    case .haveAll: return .haveAll
+    case .haveNone: return .haveNone
+    case .bitfield: return .bitfield(try bitfield(bytes.extracting(droppingFirst: 5)))
     case .piece, .extended: preconditionFailure("these have readers of their own")
     }
-  }
-
-  /// BEP 6 wants exactly one of the three right after the handshakes. Clients that know the metadata only later
-  /// send theirs later, and that does no harm. A second one would: five bytes make the rooms above count every
-  /// piece of the torrent again.
-  private mutating func noteAvailability(_ id: PeerMessage.ID) throws(PeerProtocolError) {
-    guard !hasAvailability else { throw .repeatedAvailability(id) }
-    hasAvailability = true
   }
 
   private func bitfield(_ bytes: Span<UInt8>) throws(PeerProtocolError) -> Bitfield {

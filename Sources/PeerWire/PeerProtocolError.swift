@@ -36,8 +36,6 @@ public enum PeerProtocolError: Error, Hashable, Sendable {
   case badBlock(PeerMessage.ID, BlockRequest)
   /// A bit behind the last piece is set (BEP 3).
   case spareBitsSet
-  /// A second `bitfield`, `have all` or `have none` (BEP 3, BEP 6).
-  case repeatedAvailability(PeerMessage.ID)
   /// An extended handshake that is not a bencoded dictionary (BEP 10).
   case badExtendedHandshake(BencodeError)
   /// The extended handshake is bencode, but not a dictionary (BEP 10).
@@ -73,7 +71,6 @@ extension PeerProtocolError: CustomStringConvertible {
     case .badBlock(let id, let block):
       "a '\(id)' message names \(block), which is no part of a piece or too large"
     case .spareBitsSet: "a bitfield has bits set behind the last piece"
-    case .repeatedAvailability(let id): "a '\(id)' message, although the peer's pieces were listed before"
     case .badExtendedHandshake(let error): "the extended handshake is malformed: \(error)"
     case .extendedHandshakeIsNotADictionary: "the extended handshake is not a dictionary"
     case .badExtensionMessage(let name, let reason): "a malformed '\(name)' message: \(reason)"

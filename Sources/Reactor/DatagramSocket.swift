@@ -50,6 +50,8 @@ public final class DatagramSocket: LoopSource {
   private var raw: OpaquePointer?
   private var token: UInt64 = 0
   private let reportsUnreachable: Bool
+  /// While a datagram is delivered: who sent it, and to which address of ours.
+  private var arrival: (sender: SocketAddress, at: cev_address)?
 
   /// Binds `port` (0: any) of the binding's address of the family. IPv6 sockets take IPv6 only.
   public init(
@@ -87,19 +89,22 @@ public final class DatagramSocket: LoopSource {
     }
   }
 
-  /// Queues a copy of `bytes` for `receiver`, to leave at the end of the turn.
+  /// Queues a copy of `bytes` for `receiver`, to leave at the end of the turn. What is sent back while a datagram is
+  /// delivered leaves from the address that it came to, on a machine that has several.
   /// - Returns: false when it was dropped: the queue is full, or the receiver is of the other family.
   @discardableResult
   public func send(_ bytes: RawSpan, to receiver: SocketAddress) -> Bool {
     loop.assertOnLoop()
     guard let raw = unsafe raw else { return false }
     var address = receiver.raw
+    var origin = cev_address()
+    if let arrival, arrival.sender == receiver { origin = arrival.at }
     return unsafe bytes.withUnsafeBytes { buffer in
       guard let start = buffer.baseAddress else {
         var nothing: UInt8 = 0
-        return unsafe cev_datagram_send(raw, &nothing, 0, &address)
+        return unsafe cev_datagram_send(raw, &nothing, 0, &address, &origin)
       }
-      return unsafe cev_datagram_send(raw, start, buffer.count, &address)
+      return unsafe cev_datagram_send(raw, start, buffer.count, &address, &origin)
     }
   }
 
@@ -187,6 +192,8 @@ public final class DatagramSocket: LoopSource {
     }
     guard let sender = unsafe SocketAddress(datagram.from), sender.port != 0 else { return }
     let bytes = unsafe RawSpan(_unsafeStart: datagram.bytes, byteCount: Int(datagram.length))
+    arrival = unsafe (sender, datagram.at)
+    defer { arrival = nil }
     handler?.datagramReceived(bytes, from: sender, on: self)
   }
 

@@ -49,6 +49,8 @@ public final class ScatterReader {
   private var remainder = 0
   private var headerPrefix = 0
   private var tailCount = 0
+  /// Bytes the plan has room for.
+  public private(set) var room = 0
   /// Blocks taken from the pool ahead of their use, so that a turn takes the pool's lock once for many connections.
   private var spare: [BlockID] = []
 
@@ -61,6 +63,9 @@ public final class ScatterReader {
 
   private struct Frame {
     var block: BlockID
+    /// Where its header begins, counted from the first byte that the read delivers; below zero with a prefix.
+    var start: Int
+    /// Bytes, header counted.
     var length: Int
     var isTaken = false
   }
@@ -94,6 +99,7 @@ public final class ScatterReader {
     remainder = 0
     headerPrefix = 0
     tailCount = 0
+    room = 0
     landed = 0
   }
 
@@ -116,12 +122,20 @@ public final class ScatterReader {
       pool.take(maxFrames, leaving: reserve, into: &spare)
     }
     guard let block = spare.popLast() else { return false }
-    let header = unsafe headers + frames.count * ScatterReader.headerLength
+    let index = frames.count
+    let header = unsafe headers + index * ScatterReader.headerLength
     for i in 0..<prefix.count { unsafe header.storeBytes(of: prefix[i], toByteOffset: i, as: UInt8.self) }
-    if frames.isEmpty { headerPrefix = prefix.count }
-    unsafe append(header + prefix.count, ScatterReader.headerLength - prefix.count)
-    unsafe append(pool.address(of: block), length)
-    frames.append(Frame(block: block, length: length))
+    if index == 0 { headerPrefix = prefix.count }
+    let missing = ScatterReader.headerLength - prefix.count
+    // In one go: each look at a property of a class costs a check, and this is done for every block.
+    let at = vectorCount
+    unsafe vectors[at] = iovec(iov_base: header + prefix.count, iov_len: missing)
+    unsafe vectors[at + 1] = iovec(iov_base: pool.address(of: block), iov_len: length)
+    vectorCount = at + 2
+    let end = room
+    room = end + missing + length
+    frames.append(
+      Frame(block: block, start: end - prefix.count, length: ScatterReader.headerLength + length))
     return true
   }
 
@@ -135,13 +149,7 @@ public final class ScatterReader {
   private func append(_ start: UnsafeMutableRawPointer, _ count: Int) {
     unsafe vectors[vectorCount] = iovec(iov_base: start, iov_len: count)
     vectorCount += 1
-  }
-
-  /// Bytes the plan has room for.
-  public var room: Int {
-    var total = 0
-    for i in 0..<vectorCount { unsafe total += vectors[i].iov_len }
-    return total
+    room += count
   }
 
   /// Blocks predicted.
@@ -177,17 +185,17 @@ public final class ScatterReader {
 
   /// Bytes of frame `index` that landed, header and block together, those of the prefix counted as landed.
   public func landed(inFrame index: Int) -> Int {
-    var before = remainder - headerPrefix
-    for i in 0..<index { before += ScatterReader.headerLength + frames[i].length }
-    return max(
-      index == 0 ? headerPrefix : 0, min(landed - before, ScatterReader.headerLength + frames[index].length))
+    let frame = frames[index]
+    return max(index == 0 ? headerPrefix : 0, min(landed - frame.start, frame.length))
   }
 
   /// Bytes a frame was laid out for, header counted.
-  public func length(ofFrame index: Int) -> Int { ScatterReader.headerLength + frames[index].length }
+  public func length(ofFrame index: Int) -> Int { frames[index].length }
 
   /// The header of frame `index`, thirteen bytes, of which ``landed(inFrame:)`` are meaningful.
-  public func withHeader<R>(ofFrame index: Int, _ body: (Span<UInt8>) throws -> R) rethrows -> R {
+  public func withHeader<R, Failure: Error>(
+    ofFrame index: Int, _ body: (Span<UInt8>) throws(Failure) -> R
+  ) throws(Failure) -> R {
     precondition(index < frames.count)
     let start = unsafe (headers + index * ScatterReader.headerLength).assumingMemoryBound(to: UInt8.self)
     return try body(unsafe Span(_unsafeStart: start, count: ScatterReader.headerLength))
@@ -201,16 +209,17 @@ public final class ScatterReader {
   }
 
   /// The bytes that landed in the tail.
-  public func withTail<R>(_ body: (Span<UInt8>) throws -> R) rethrows -> R {
-    var before = remainder - headerPrefix
-    for frame in frames { before += ScatterReader.headerLength + frame.length }
+  public func withTail<R, Failure: Error>(_ body: (Span<UInt8>) throws(Failure) -> R) throws(Failure) -> R {
+    let before = frames.last.map { $0.start + $0.length } ?? remainder
     let count = max(0, min(landed - before, tailCount))
     return try body(unsafe Span(_unsafeStart: tail.assumingMemoryBound(to: UInt8.self), count: count))
   }
 
   /// Copies what landed from frame `index` on (prefix bytes included) into one run, and gives `body` that run. The blocks
   /// of these frames are the reader's again, so `body` may take them with ``spareBlock()`` for what it finds.
-  public func linearize<R>(from index: Int, _ body: (Span<UInt8>) throws -> R) rethrows -> R {
+  public func linearize<R, Failure: Error>(
+    from index: Int, _ body: (Span<UInt8>) throws(Failure) -> R
+  ) throws(Failure) -> R {
     let capacity = maxFrames * (ScatterReader.headerLength + BlockPool.blockLength) + ScatterReader.tailLength
     let buffer: UnsafeMutableRawPointer
     if let linear = unsafe linear {
@@ -233,12 +242,13 @@ public final class ScatterReader {
       copiedBytes += Int64(blockCount)
       count += here
     }
-    withTail { bytes in
+    let tailStart = count
+    count += withTail { bytes in
       unsafe bytes.withUnsafeBytes {
         guard let base = $0.baseAddress else { return }
-        unsafe (buffer + count).copyMemory(from: base, byteCount: $0.count)
+        unsafe (buffer + tailStart).copyMemory(from: base, byteCount: $0.count)
       }
-      count += bytes.count
+      return bytes.count
     }
     while frames.count > index { spare.append(frames.removeLast().block) }
     return try body(unsafe Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count))

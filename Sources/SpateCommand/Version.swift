@@ -1,5 +1,7 @@
+import Engine
+
 /// What the program calls itself.
 enum Version {
-  static let number = "0.1.0"
-  static let userAgent = "Spate/\(number)"
+  static let number = Release.number
+  static let userAgent = Release.userAgent
 }

@@ -12,6 +12,8 @@ public final class DiskService: Sendable {
   /// With fewer blocks free in the pool than this, unfinished pieces are written out, which costs. Whoever caches blocks
   /// should leave more than these.
   public var lowWaterBlocks: Int { core.tuning.lowWater }
+  /// Blocks that the workers set free when they are asked to (``relievePool()``), if they hold as many.
+  public var relievedBlocks: Int { core.tuning.feedWater }
   private let core: DiskCore
   private let threads: Mutex<[Thread]>
   private let reserved: [BlockID]

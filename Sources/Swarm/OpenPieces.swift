@@ -24,6 +24,8 @@ struct BlockRecord {
 struct OpenPiece {
   var piece: PieceIndex
   var blockCount: Int32
+  /// Blocks of memory it is reckoned to need at once; see ``OpenPieces/weight``.
+  var weight: Int32
   /// Blocks that are free.
   var free: Int32
   /// Blocks that are here.
@@ -73,6 +75,12 @@ struct OpenPieces: ~Copyable {
   private(set) var awaitingVerdict = 0
   /// Blocks of open pieces.
   private(set) var blockCount = 0
+  /// Blocks of memory that the open pieces are reckoned to need at once: all their blocks, but for long pieces that one
+  /// peer sends. Their blocks come in order, so storage hashes and writes them in segments, and only the segment being
+  /// filled is held.
+  private(set) var weight = 0
+  /// What a long piece weighs whose blocks come in order: a segment of 1 MiB and half of one on its way.
+  static let inOrderWeight = 96
   /// Blocks that are asked for and not here.
   private(set) var requestedBlocks = 0
   /// Pieces that are exclusive.
@@ -98,8 +106,8 @@ struct OpenPieces: ~Copyable {
     -> Int
   {
     let entry = OpenPiece(
-      piece: piece, blockCount: Int32(n), free: Int32(n), owner: owner,
-      isExclusive: isExclusive && owner != .none, changedAt: now)
+      piece: piece, blockCount: Int32(n), weight: Int32(OpenPieces.weight(of: n, isOwned: owner != .none)),
+      free: Int32(n), owner: owner, isExclusive: isExclusive && owner != .none, changedAt: now)
     let slot: Int
     if let reused = vacant.popLast() {
       slot = Int(reused)
@@ -114,10 +122,14 @@ struct OpenPieces: ~Copyable {
     }
     count += 1
     blockCount += n
+    weight += Int(entry.weight)
     if entry.isExclusive { exclusive += 1 }
     enlist(slot)
     return slot
   }
+
+  /// Blocks of memory that a piece of `n` blocks needs at once.
+  static func weight(of n: Int, isOwned: Bool) -> Int { isOwned ? min(n, inOrderWeight) : n }
 
   /// Forgets the piece. Its blocks' senders are released by the caller.
   mutating func close(_ slot: Int) {
@@ -129,6 +141,7 @@ struct OpenPieces: ~Copyable {
     if !extras.isEmpty { extras.removeAll { $0.slot == Int32(slot) } }
     count -= 1
     blockCount -= Int(slots[slot].blockCount)
+    weight -= Int(slots[slot].weight)
     isOpen[slot] = false
     if slots[slot].isExclusive { exclusive -= 1 }
     slots[slot].isExclusive = false
@@ -142,6 +155,10 @@ struct OpenPieces: ~Copyable {
     if hasFree { delist(slot) }
     if slots[slot].isExclusive { exclusive -= 1 }
     slots[slot].owner = owner
+    weight -= Int(slots[slot].weight)
+    slots[slot].weight = Int32(
+      OpenPieces.weight(of: Int(slots[slot].blockCount), isOwned: owner != .none))
+    weight += Int(slots[slot].weight)
     slots[slot].isExclusive = isExclusive && owner != .none
     if slots[slot].isExclusive { exclusive += 1 }
     if hasFree { enlist(slot) }

@@ -114,6 +114,9 @@ struct Peer {
     if isWhole { flags.insert(.whole) } else { flags.remove(.whole) }
   }
 
+  /// It has told some of its pieces, or that it has none.
+  var isIntroduced: Bool { flags.contains(.introduced) || !have.isEmpty }
+
   /// It cannot want anything from us.
   var isSatisfied: Bool { (have.isFull && have.capacity > 0) || flags.contains(.uploadOnly) }
 }

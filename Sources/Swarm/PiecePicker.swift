@@ -96,7 +96,7 @@ struct PiecePicker: ~Copyable {
 
   /// Whether there is a block that somebody could be asked for.
   var hasSomething: Bool {
-    !open.freeIsEmpty || isEndGame || (order.count > 0 && canBegin(PieceIndex(0)))
+    !open.freeIsEmpty || isEndGame || (order.count > 0 && canBegin(PieceIndex(0), isOwned: true))
   }
 
   /// Copies of `piece` among the peers that do not have everything.
@@ -204,7 +204,9 @@ struct PiecePicker: ~Copyable {
       if style != .shared { adopt(slot, peer, style, &state) }
       return take(slot, peer, &state)
     }
-    if let piece = newPiece(have: have, state: &state, suggested: suggested, random: &random) {
+    if let piece = newPiece(
+      have: have, style: style, state: &state, suggested: suggested, random: &random)
+    {
       let owner = style == .shared && !suspects.contains(piece) ? PeerKey.none : peer
       let slot = begin(
         piece, owner: owner, isExclusive: style == .alone || suspects.contains(piece), now: now)
@@ -234,7 +236,7 @@ struct PiecePicker: ~Copyable {
         if entry.free > 0, isOurs || (!entry.isExclusive && (style != .alone || isUntouched)) {
           return take(Int(slot), peer, &state)
         }
-      } else if order.contains(piece), canBegin(piece) {
+      } else if order.contains(piece), canBegin(piece, isOwned: style == .alone) {
         let isAlone = style == .alone || suspects.contains(piece)
         return take(begin(piece, owner: isAlone ? peer : .none, isExclusive: isAlone, now: now), peer, &state)
       }
@@ -244,8 +246,9 @@ struct PiecePicker: ~Copyable {
 
   /// Whether another piece may be begun: its blocks fit the budget, or few pieces are open. Pieces may be so long
   /// that one alone is above the budget; then storage writes blocks before the piece is complete.
-  func canBegin(_ piece: PieceIndex) -> Bool {
-    if open.blockCount + geometry.blockCount(of: piece) <= openBlockBudget { return true }
+  func canBegin(_ piece: PieceIndex, isOwned: Bool) -> Bool {
+    let weight = OpenPieces.weight(of: geometry.blockCount(of: piece), isOwned: isOwned)
+    if open.weight + weight <= openBlockBudget { return true }
     return open.awaitingVerdict < minimumOpenPieces && open.count - open.awaitingVerdict < minimumOpenPieces
   }
 
@@ -363,11 +366,12 @@ struct PiecePicker: ~Copyable {
   // MARK: Beginning a piece
 
   private mutating func newPiece(
-    have: borrowing PieceSet, state: inout PickState, suggested: PieceIndex?, random: inout SeededRandom
+    have: borrowing PieceSet, style: PickStyle, state: inout PickState, suggested: PieceIndex?,
+    random: inout SeededRandom
   ) -> PieceIndex? {
     guard order.count > 0, state.barrenSince != returns else { return nil }
     // The last piece may be shorter; judged by a full one the search is not begun in vain.
-    guard canBegin(PieceIndex(0)) else { return nil }
+    guard canBegin(PieceIndex(0), isOwned: style != .shared) else { return nil }
     if let suggested, order.contains(suggested), have[suggested] { return suggested }
     if isSequential {
       for rank in openable.indices {

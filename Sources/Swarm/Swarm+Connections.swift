@@ -33,6 +33,7 @@ extension Swarm {
       profile, pieceCount: geometry.pieceCount, sender: sender,
       requestLimit: configuration.requestsWithoutReqq,
       now: now)
+    peers[i].setWhole(isWhole(rate: 0, total: 0))
   }
 
   /// - Parameter isAdopted: the connection was made before the metadata was here, and opened as such.

@@ -40,11 +40,7 @@ extension Swarm {
   /// The peer told all its pieces (`bitfield`, `have all`, `have none`).
   func piecesTold(_ key: PeerKey, _ set: PieceSet, now: Moment) {
     let i = key.offset
-    guard !peers[i].has(.introduced), peers[i].have.isEmpty else {
-      // Only the first message may be one of these (BEP 3, 6). Some clients send it again: let it be, if seldom.
-      strike(key, .badSequence, now: now)
-      return
-    }
+    guard !peers[i].isIntroduced else { return piecesToldAgain(key, set, now: now) }
     peers[i].flags.insert(.introduced)
     peers[i].have = set
     if set.isFull {
@@ -56,6 +52,17 @@ extension Swarm {
     findWitness(i, now: now)
     offerAllowedFast(key, now: now)
     dropIfBothComplete(key, now: now)
+  }
+
+  /// BEP 6 wants exactly one of the three right after the handshakes. But a client that learns the metadata late sends it
+  /// late, behind some `have`s even, and aria2 sends one again in place of many `have`s. It takes nothing back: that is what
+  /// BEP 54 is for.
+  private func piecesToldAgain(_ key: PeerKey, _ set: PieceSet, now: Moment) {
+    // Five bytes must not make us look at every piece, again and again.
+    if set.isEmpty || peers[key.offset].have.isFull { return }
+    var gained = set.bitfield
+    gained.subtract(peers[key.offset].have.bitfield)
+    gained.forEach { if isConnected(key) { pieceGained(key, $0, now: now) } }
   }
 
   func pieceGained(_ key: PeerKey, _ piece: PieceIndex, now: Moment) {

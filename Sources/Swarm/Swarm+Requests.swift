@@ -20,7 +20,7 @@ extension Swarm {
     guard activity == .running, peer.phase == .connected, peer.has(.interesting), picker != nil,
       now >= peer.requests.holdUntil
     else { return false }
-    let window = min(peer.requests.window, requestCap(peer))
+    let window = min(peer.requests.window, requestCap(limit: peer.requestLimit))
     guard peer.requests.live < window else { return false }
     if peer.requests.entries.count >= peer.requestLimit, !makeRoom(&peer) { return false }
     if peer.has(.chokesUs) {
@@ -88,9 +88,11 @@ extension Swarm {
 
   /// Blocks to ask of this peer at once, at most: what it takes, what we like, and its share of the budget. Shares add
   /// up to twice the budget, for not everybody can use his.
-  func requestCap(_ peer: Peer) -> Int {
+  ///
+  /// - Parameter limit: what it takes. (Not the peer itself, which is too much to hand over for each block.)
+  func requestCap(limit: Int) -> Int {
     let share = max(configuration.minimumRequestsPerPeer, openBlockBudget * 2 / max(1, supplierCount))
-    return max(1, min(min(configuration.maximumRequestsPerPeer, peer.requestLimit), share))
+    return max(1, min(min(configuration.maximumRequestsPerPeer, limit), share))
   }
 
   func countSuppliers() {
@@ -133,7 +135,8 @@ extension Swarm {
     guard geometry.isBlock(block), let index = peers[i].requests.index(of: block.piece, number) else {
       return lateBlockArrived(peer, block, now: now)
     }
-    let entry = peers[i].requests.arrived(at: index, maximum: requestCap(peers[i]), now: now)
+    let entry = peers[i].requests.arrived(
+      at: index, maximum: requestCap(limit: peers[i].requestLimit), now: now)
     if entry.isReleased { peers[i].requests.forgetRepeat(of: block.piece, number, now: now) }
     peers[i].receivedAt = now
     if peers[i].has(.snubbed) { unsnub(peer) }
@@ -197,16 +200,30 @@ extension Swarm {
 
   /// The peer will not answer what is open (BEP 6).
   func requestRejected(_ peer: PeerKey, _ block: BlockRequest, now: Moment) {
+    giveUp(peer, block, isRejected: true, now: now)
+  }
+
+  /// The block came when there was no memory for it, and was dropped: somebody is asked for it again.
+  public func blockDropped(_ peer: PeerKey, _ block: BlockRequest, now: Moment) {
+    guard isConnected(peer) else { return }
+    giveUp(peer, block, isRejected: false, now: now)
+  }
+
+  private func giveUp(_ peer: PeerKey, _ block: BlockRequest, isRejected: Bool, now: Moment) {
     let i = peer.offset
     guard geometry.isBlock(block),
       let index = peers[i].requests.index(of: block.piece, UInt32(truncatingIfNeeded: block.blockOffset))
     else {
       // An answer to a cancel, or to a request that was forgotten; otherwise a breach of the protocol.
-      if !peers[i].requests.takeLateBlock() { strike(peer, .badSequence, now: now) }
+      if !peers[i].requests.takeLateBlock(), isRejected { strike(peer, .badSequence, now: now) }
       return
     }
     let entry = peers[i].requests.remove(at: index, now: now)
     if !entry.isReleased { picker?.release(Int(entry.slot), Int(entry.block), by: peer) }
+    if !isRejected {
+      touch(peer)
+      return
+    }
     if peers[i].has(.chokesUs) {
       peers[i].allowedFromPeer.removeAll { $0 == block.piece }
     } else {
@@ -278,22 +295,28 @@ extension Swarm {
     for i in peers.indices where peers[i].phase == .connected && peers[i].has(.interesting) {
       let key = PeerKey(i)
       let rate = peers[i].download.rate(now: now)
+      let wasWhole = peers[i].has(.whole)
       peers[i].setWhole(isWhole(rate: rate, total: peers[i].download.total))
+      // Too slow after all for the piece it took: others go on with it.
+      if wasWhole, !peers[i].has(.whole), !peers[i].has(.onParole) {
+        picker?.disown(key, state: &peers[i].pick)
+      }
       let least = max(configuration.minimumRequestTimeout, patience)
       let most = max(configuration.maximumRequestTimeout, patience)
       if peers[i].requests.isOverdue(minimum: least, maximum: most, now: now) {
         snub(key, now: now)
       } else if !peers[i].has(.snubbed) {
         peers[i].requests.adapt(
-          rate: rate, minimum: configuration.minimumRequestsPerPeer, maximum: requestCap(peers[i]))
+          rate: rate, minimum: configuration.minimumRequestsPerPeer,
+          maximum: requestCap(limit: peers[i].requestLimit))
       }
       if peers[i].requests.live < peers[i].requests.window { touch(key) }
     }
   }
 
   /// Whether a peer of this rate takes whole pieces. One that was not measured yet does if pieces are of common size.
-  private func isWhole(rate: Int, total: Int64) -> Bool {
-    if total < Int64(blockLength) * 4 { return geometry.pieceLength <= 4 << 20 }
+  func isWhole(rate: Int, total: Int64) -> Bool {
+    if total < Int64(blockLength) * 4 { return geometry.pieceLength <= 16 << 20 }
     return Double(geometry.pieceLength) <= Double(rate) * configuration.wholePieceTime.seconds
   }
 

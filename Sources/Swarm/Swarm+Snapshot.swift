@@ -65,7 +65,8 @@ extension Swarm {
           progress: geometry.pieceCount == 0 ? 1 : Double(peer.have.count) / Double(geometry.pieceCount),
           downloadRate: peer.download.rate(now: now), uploadRate: peer.upload.rate(now: now),
           downloaded: peer.download.total, uploaded: peer.upload.total, requestedBlocks: peer.requests.live,
-          requestWindow: min(peer.requests.window, requestCap(peer)), uploadQueue: peer.uploads.count))
+          requestWindow: min(peer.requests.window, requestCap(limit: peer.requestLimit)),
+          uploadQueue: peer.uploads.count))
     }
     return result
   }

@@ -112,8 +112,10 @@ extension Swarm {
 
   /// A whole piece of this peer was good.
   private func trust(_ sender: UInt32) {
-    guard let i = peers.firstIndex(where: { $0.phase == .connected && $0.sender == sender }) else { return }
-    peers[i].flags.remove(.onParole)
+    for i in peers.indices where peers[i].sender == sender && peers[i].phase == .connected {
+      peers[i].flags.remove(.onParole)
+      return
+    }
   }
 
   /// Blocks of several peers made a bad piece. Until it is known whose were bad, each of them gets whole pieces only, so

@@ -117,7 +117,7 @@ public struct PeerID: Hashable, Sendable, CustomStringConvertible {
   public var bytes: Bytes20
   @inlinable public init(_ bytes: Bytes20) { self.bytes = bytes }
 
-  /// A fresh id: `prefix` (for Spate `-SP0100-`, BEP 20) followed by random bytes. At most twenty bytes of `prefix` count.
+  /// A fresh id: `prefix` (for Spate `-S80100-`, BEP 20) followed by random bytes. At most twenty bytes of `prefix` count.
   public init(prefix: StaticString, using random: inout some RandomNumberGenerator) {
     var value = Bytes20()
     var index = 0

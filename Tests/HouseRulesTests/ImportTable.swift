@@ -13,7 +13,7 @@ enum ImportTable {
   /// Rooms where `unsafe` may be written.
   static let unsafe: Set<String> = ["BlockPool", "Reactor", "Hashing"]
   /// Rooms where it may only in files called `System….swift`: their few system calls.
-  static let unsafeInSystemFiles: Set<String> = ["Storage", "SpateCommand"]
+  static let unsafeInSystemFiles: Set<String> = ["Storage", "Engine", "SpateCommand"]
 
   static let allowed: [String: Set<String>] = [
     "TorrentModel": [],

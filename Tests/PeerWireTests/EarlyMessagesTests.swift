@@ -74,7 +74,8 @@ import TorrentModel
         messages.append(.have(drawPiece(in: oddGeometry, &random)))
       }
       var early = EarlyMessages()
-      var (late, direct) = (parser(nil), parser())
+      let late = parser(nil)
+      let direct = parser()
       var (told, toldLate) = (Bitfield(capacity: 21), Bitfield(capacity: 21))
       func add(_ message: PeerMessage, to set: inout Bitfield) {
         switch message {

@@ -196,7 +196,7 @@ import TorrentModel
     #expect(output == bytes(hex: "00000006 14 07 00000a0b"))
     // To us it comes under our own id.
     output[5] = DontHave.registration.localID
-    var parser = parser()
+    let parser = parser()
     guard case .message(.extended(let id, let payload), length: 10) = try parser.next(in: output.span) else {
       Issue.record("not an extended message")
       return

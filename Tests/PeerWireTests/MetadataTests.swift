@@ -26,7 +26,7 @@ import TorrentModel
     for piece in 0..<3 {
       var output: [UInt8] = []
       Metadata.appendData(piece: piece, of: slice, remoteID: Metadata.registration.localID, to: &output)
-      var parser = parser()
+      let parser = parser()
       guard case .message(.extended(2, let payload), let length) = try parser.next(in: output.span) else {
         Issue.record("not an extended message")
         continue

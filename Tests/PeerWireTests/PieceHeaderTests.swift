@@ -6,7 +6,7 @@ import TorrentModel
   @Test func theThreeWaysToWriteAHeaderAgree() throws {
     var random = SeededRandom(seed: 13)
     let geometry = PieceGeometry(totalLength: 1 << 33, pieceLength: 1 << 20)
-    var parser = parser(geometry)
+    let parser = parser(geometry)
     for _ in 0..<1000 {
       let block = drawBlock(in: geometry, &random)
       let array = PieceHeader.encode(block)

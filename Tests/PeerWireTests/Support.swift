@@ -31,7 +31,7 @@ func parser(
 func step(_ bytes: [UInt8], _ parser: MessageParser = parser()) throws(PeerProtocolError)
   -> MessageParser.Step
 {
-  var parser = parser
+  let parser = parser
   return try parser.next(in: bytes.span)
 }
 

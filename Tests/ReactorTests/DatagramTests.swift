@@ -34,6 +34,22 @@ func makeDatagramSocket(
 }
 
 @Suite struct DatagramTests {
+  /// Whoever asks one address of a machine takes the answer from no other (BEP 15, BEP 5).
+  @Test func answersComeFromTheAddressThatWasAsked() async throws {
+    try await withLoop { actor in
+      let (client, server) = (DatagramRecorder(), DatagramRecorder())
+      server.answer = { bytes, sender, socket in socket.send(bytes, to: sender) }
+      let serverSocket = try DatagramSocket(family: .v4, port: 0, on: actor.loop, handler: server)
+      let clientSocket = try makeDatagramSocket(.v4, on: actor, client)
+      let asked = try #require(SocketAddress(host: "127.0.0.77", port: serverSocket.localAddress.port))
+      clientSocket.send([1, 2, 3], to: asked)
+      try await client.signal.wait("an answer", isolation: actor) { !client.received.isEmpty }
+      #expect(client.received.first?.from == asked)
+      clientSocket.close()
+      serverSocket.close()
+    }
+  }
+
   @Test(arguments: [SocketAddress.Family.v4, .v6])
   func datagramsGoAndComeBack(_ family: SocketAddress.Family) async throws {
     try await withLoop { actor in

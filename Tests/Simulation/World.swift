@@ -74,7 +74,7 @@ final class World {
     let held = (0..<geometry.pieceCount).map { _ in isSeed || Double(random.below(1000)) < head * 1000 }
     var have = Bitfield(capacity: geometry.pieceCount)
     for (piece, isHeld) in held.enumerated() where isHeld { have.insert(PieceIndex(piece)) }
-    let peerID = PeerID(prefix: "-SP0100-", using: &random)
+    let peerID = PeerID(prefix: "-S80100-", using: &random)
     let metadata = metadata
     var configuration = SwarmConfiguration(
       infoHash: InfoHash(Self.digest(metadata.span)), ownPeerID: peerID)

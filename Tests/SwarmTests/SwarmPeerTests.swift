@@ -27,6 +27,18 @@ import TorrentModel
     #expect(try harness.verify(1).prefix(1) == ["notInterested 0"])
   }
 
+  /// aria2 sends a bitfield in place of many `have`s.
+  @Test func aLaterBitfieldAddsToWhatThePeerHas() throws {
+    let harness = SwarmHarness("x....")
+    try harness.join(0, "x....")
+    #expect(try harness.say(0, .bitfield(SwarmHarness.set("x.xx."))).first == "interested 0")
+    #expect(try harness.say(0, .bitfield(SwarmHarness.set("x...."))) == [], "it takes nothing back")
+    #expect(
+      try !harness.verify(2).contains("notInterested 0") && harness.verify(3).contains("notInterested 0"))
+    try harness.say(0, .bitfield(SwarmHarness.set("xxxxx")))
+    #expect(harness.swarm.snapshot(now: harness.now).connectedSeeds == 1)
+  }
+
   @Test func whoLacksAPieceIsToldOfIt() throws {
     let harness = SwarmHarness("...")
     try harness.join(0, "xxx")

@@ -85,9 +85,9 @@ import TorrentModel
     #expect(InfoHash(hex: String(hex.dropLast())) == nil && InfoHash(hex: hex.dropLast() + "g") == nil)
     #expect(Bytes20([UInt8](repeating: 1, count: 21)) == nil)
     var random = SeededRandom(seed: 1)
-    let peer = PeerID(prefix: "-SP0100-", using: &random)
-    #expect(peer.description.hasPrefix("-SP0100-"))
-    #expect(peer != PeerID(prefix: "-SP0100-", using: &random))
+    let peer = PeerID(prefix: "-S80100-", using: &random)
+    #expect(peer.description.hasPrefix("-S80100-"))
+    #expect(peer != PeerID(prefix: "-S80100-", using: &random))
   }
 
   @Test func momentsSaturate() {

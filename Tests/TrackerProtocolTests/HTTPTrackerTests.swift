@@ -6,7 +6,7 @@ import TrackerProtocol
   @Test func anAnnounceIsWrittenAsItAlwaysWas() {
     #expect(
       sampleRequest.httpParameters
-        == "info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A&peer_id=-SP0100-abcdefghijk~&port=6881"
+        == "info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A&peer_id=-S80100-abcdefghijk~&port=6881"
         + "&uploaded=1&downloaded=2&left=3&key=0ABCDEF1&event=started&numwant=200&compact=1&no_peer_id=1")
     var request = sampleRequest
     request.event = .periodic

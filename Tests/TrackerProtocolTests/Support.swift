@@ -15,7 +15,7 @@ func peerID(_ text: String) -> PeerID { PeerID(Bytes20(text.utf8)!) }
 
 let sampleRequest = AnnounceRequest(
   infoHash: InfoHash(hex: "123456789abcdef123456789abcdef123456789a")!,
-  peerID: peerID("-SP0100-abcdefghijk~"),
+  peerID: peerID("-S80100-abcdefghijk~"),
   port: 6881, uploaded: 1, downloaded: 2, left: 3, event: .started, numberWanted: 200, key: 0x0abc_def1)
 
 extension Moment {

@@ -10,6 +10,8 @@ typedef struct {
   /// The datagram was longer than the buffer; only its start is here.
   bool truncated;
   cev_address from;
+  /// The address of this machine that the datagram came to; family 0 where the kernel did not say.
+  cev_address at;
 } cev_received;
 
 typedef struct {
@@ -36,9 +38,10 @@ bool cev_datagram_next_unreachable(
     cev_datagram *_Nonnull socket, cev_unreachable *_Nonnull unreachable);
 
 /// Queues a copy, sent at the end of the turn. False when the queue is full (the datagram is dropped).
+/// `from`: the `at` of the datagram that this one answers; null or family 0 leaves the choice to the kernel.
 bool cev_datagram_send(
     cev_datagram *_Nonnull socket, const void *_Nonnull bytes, size_t count,
-    const cev_address *_Nonnull to);
+    const cev_address *_Nonnull to, const cev_address *_Nullable from);
 size_t cev_datagram_queue_count(const cev_datagram *_Nonnull socket);
 /// Datagrams that were refused by a full queue or by the kernel.
 uint64_t cev_datagram_dropped(const cev_datagram *_Nonnull socket);

@@ -4,7 +4,7 @@ import TorrentModel
 private let geometry = PieceGeometry(totalLength: 4 << 30, pieceLength: 1 << 20)
 
 /// Decodes each message once and returns how many bytes that took.
-private func parseAll(_ parser: inout MessageParser, _ bytes: [UInt8]) -> Int {
+private func parseAll(_ parser: MessageParser, _ bytes: [UInt8]) -> Int {
   var at = 0
   while at < bytes.count {
     switch try? parser.next(in: bytes.span.extracting(at..<bytes.count)) {
@@ -22,11 +22,11 @@ func benchmarkMessages(_ stopwatch: Stopwatch) {
   func decode(_ name: String, _ messages: [PeerMessage]) {
     var bytes: [UInt8] = []
     for message in messages { message.append(to: &bytes) }
-    var parser = MessageParser(geometry: geometry, isFast: true, extensions: .standard)
+    let parser = MessageParser(geometry: geometry, isFast: true, extensions: .standard)
     stopwatch.measure("messages.decode.\(name)") { count in
       var left = count
       while left > 0 {
-        keep(parseAll(&parser, bytes))
+        keep(parseAll(parser, bytes))
         left -= messages.count
       }
     }
@@ -40,8 +40,8 @@ func benchmarkMessages(_ stopwatch: Stopwatch) {
   PeerMessage.bitfield(Bitfield(fullCapacity: geometry.pieceCount)).append(to: &full)
   stopwatch.measure("messages.decode.bitfield-4096") { count in
     for _ in 0..<count {
-      var parser = MessageParser(geometry: geometry, isFast: true, extensions: nil)
-      keep(parseAll(&parser, full))
+      let parser = MessageParser(geometry: geometry, isFast: true, extensions: nil)
+      keep(parseAll(parser, full))
     }
   }
   let headers = requests.map { PieceHeader.encode($0) }

@@ -15,5 +15,6 @@ struct Rooms {
     benchmarkBitfields(stopwatch)
     benchmarkPool(stopwatch)
     benchmarkPicking(stopwatch)
+    benchmarkDHT(stopwatch)
   }
 }

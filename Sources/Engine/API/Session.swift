@@ -39,6 +39,7 @@ public actor Session {
   {
     let session = try Session(configuration)
     try await session.listen()
+    try await session.startDiscovery()
     return session
   }
 
@@ -73,7 +74,7 @@ public actor Session {
     events = stream
     let shared = SessionShared(
       configuration: configuration, pool: pool, disk: DiskService(pool: pool, workers: workers),
-      peerID: PeerID(prefix: "-SP0100-", using: &random),
+      peerID: PeerID(prefix: Release.peerIDPrefix, using: &random),
       announceKey: UInt32.random(in: 1 ... .max, using: &random),
       tls: tls, continuation: continuation)
     self.shared = shared
@@ -98,7 +99,7 @@ public actor Session {
   private func listen() throws(SessionError) {
     guard let port = shared.configuration.listenPort else { return }
     let acceptor = Acceptor(loop: homes[0].loop) { [weak self] infoHash in
-      self?.assumeIsolated { $0.torrentsByHash[infoHash] }
+      self?.assumeIsolated { $0.torrentsByHash[infoHash]?.host ?? $0.magnetsByHash[infoHash]?.host }
     }
     do {
       let bound = try acceptor.listen(port: port, binding: binding)
@@ -108,6 +109,34 @@ public actor Session {
     }
     self.acceptor = acceptor
   }
+
+  private func startDiscovery() throws(SessionError) {
+    let configuration = shared.configuration
+    let port = shared.listenPort.load(ordering: .relaxed)
+    var dht: DHTDriver?
+    if let options = configuration.dht {
+      do { try options.validate() } catch { throw .notANode("--dht-node", reason: error.description) }
+      do {
+        dht = try DHTDriver(options: options, binding: binding, listenPort: port, loop: homes[0].loop)
+      } catch {
+        // Peers are found in other ways, too.
+        shared.report(.warning(nil, "the DHT is not used: \(error.description)"))
+      }
+      dht?.warn = { [shared] text in shared.report(.warning(nil, text)) }
+      dht?.start()
+    }
+    var local: LocalDiscoveryDriver?
+    if configuration.usesLocalDiscovery, port != 0 {
+      local = LocalDiscoveryDriver(binding: binding, listenPort: port, loop: homes[0].loop)
+      local?.start()
+    }
+    guard dht != nil || local != nil else { return }
+    shared.discovery = SessionDiscovery(dht: dht, local: local, on: homes[0].loop)
+    if let dht { self.dht = DHTClient(sharing: dht) }
+  }
+
+  /// The session's node in the DHT; nil without one.
+  public private(set) var dht: DHTClient?
 
   /// The port for incoming connections, nil while there is none.
   public nonisolated var listenPort: UInt16? {
@@ -126,22 +155,106 @@ public actor Session {
     guard torrentsByHash[infoHash] == nil, !adding.contains(infoHash) else { throw .alreadyAdded(infoHash) }
     let selection = try FileSelection(options.selectedFiles, of: metainfo.info)
     try TrackerDriver.validate(options.extraTrackers)
-    let home = homes[torrentsByHash.count % homes.count]
+    let magnet = magnetsByHash[infoHash]
+    let home = magnet?.home ?? homes[(torrentsByHash.count + magnetsByHash.count) % homes.count]
     let binding = binding
     adding.insert(infoHash)
     defer { adding.remove(infoHash) }
     let torrent = await home.loop.run {
       Torrent(
         TorrentDriver(
-          metainfo, options: options, selection: selection, binding: binding, context: home.context),
+          metainfo, options: options, selection: selection, binding: binding, context: home.context,
+          early: magnet?.driver?.value),
         home: home)
     }
     torrentsByHash[infoHash] = torrent
+    magnetsByHash[infoHash] = nil
     await shareLimits()
     return torrent
   }
 
   private var adding: Set<InfoHash> = []
+
+  /// Adds a magnet link: peers are sought, and the metadata is fetched from them. The torrent that is then added with the
+  /// metadata goes on with the same peers.
+  ///
+  /// - Parameter options: of these the peers and trackers count here.
+  /// - Throws: `.alreadyAdded`, `.notATracker`, `.notInDHT`.
+  public func add(_ link: MagnetLink, _ options: TorrentOptions) async throws(SessionError) -> MagnetDownload {
+    guard !isShutDown else { throw .shutDown }
+    try TrackerDriver.validate(options.extraTrackers)
+    let infoHash = try await infoHash(of: link)
+    guard torrentsByHash[infoHash] == nil, magnetsByHash[infoHash] == nil, !adding.contains(infoHash) else {
+      throw .alreadyAdded(infoHash)
+    }
+    adding.insert(infoHash)
+    defer { adding.remove(infoHash) }
+    let home = homes[(torrentsByHash.count + magnetsByHash.count) % homes.count]
+    let binding = binding
+    let folder = shared.configuration.resumeFolder
+    let kept = await Task.detached { folder.flatMap { MetadataFiles.load(infoHash, link: link, in: $0) } }.value
+    if let kept {
+      let magnet = MagnetDownload(link, infoHash: infoHash, kept: kept, driver: nil, host: nil, home: home)
+      magnetsByHash[infoHash] = magnet
+      return magnet
+    }
+    let known = await Task.detached { folder.map { MetadataFiles.loadPeers(infoHash, in: $0) } ?? [] }.value
+    guard !isShutDown else { throw .shutDown }
+    let magnet = await home.loop.run {
+      let driver = MagnetDriver(
+        link, infoHash: infoHash, options: options, known: known, binding: binding, context: home.context)
+      if let folder {
+        driver.whenDone { result in
+          if case .success(let metainfo) = result { Task.detached { MetadataFiles.save(metainfo, in: folder) } }
+        }
+      }
+      return MagnetDownload(
+        link, infoHash: infoHash, kept: nil, driver: LoopBound(driver, on: home.loop),
+        host: LoopBound(driver, on: home.loop), home: home)
+    }
+    magnetsByHash[infoHash] = magnet
+    for peer in link.peers where peer.endpoint == nil {
+      Task {
+        if let found = try? await Session.resolve(host: peer.host, port: peer.port) {
+          await magnet.addPeers(found)
+        }
+      }
+    }
+    return magnet
+  }
+
+  private var magnetsByHash: [InfoHash: MagnetDownload] = [:]
+
+  /// The torrent that a link is about; one of BEP 46 is asked for in the DHT.
+  private func infoHash(of link: MagnetLink) async throws(SessionError) -> InfoHash {
+    if let infoHash = link.infoHashes.first { return infoHash }
+    guard let mutable = link.mutableTorrent else { throw .notInDHT(reason: "the link names no torrent") }
+    guard let dht else { throw .notInDHT(reason: "the DHT is not in use") }
+    do {
+      return try await dht.resolve(mutable: mutable.publicKey, salt: mutable.salt)
+    } catch {
+      throw .notInDHT(reason: error.description)
+    }
+  }
+
+  /// Gives a magnet link up. The peers that were found are kept for the next run.
+  public func remove(_ magnet: MagnetDownload) async {
+    guard magnetsByHash[magnet.infoHash] === magnet else { return }
+    magnetsByHash[magnet.infoHash] = nil
+    await close(magnet)
+  }
+
+  private nonisolated func close(_ magnet: MagnetDownload) async {
+    guard let driver = magnet.driver else { return }
+    let records = await driver.loop.run { driver.value.result == nil ? driver.value.peerRecords : [] }
+    if let folder = shared.configuration.resumeFolder {
+      let infoHash = magnet.infoHash
+      await Task.detached { MetadataFiles.savePeers(records, infoHash, in: folder) }.value
+    }
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      driver.loop.post { driver.value.close { continuation.resume() } }
+    }
+  }
 
   public func torrents() -> [Torrent] { Array(torrentsByHash.values) }
 
@@ -218,9 +331,11 @@ public actor Session {
     acceptor?.close()
     acceptor = nil
     let torrents = Array(torrentsByHash.values)
+    let magnets = Array(magnetsByHash.values)
+    let discovery = shared.discovery
     let loop = homes[0].loop
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-      let countdown = Countdown(torrents.count) { continuation.resume() }
+      let countdown = Countdown(torrents.count + magnets.count + 1) { continuation.resume() }
       loop.schedule(afterNanoseconds: UInt64(max(0, seconds) * 1e9)) { countdown.expire() }
       for torrent in torrents {
         Task {
@@ -228,9 +343,18 @@ public actor Session {
           countdown.step()
         }
       }
+      for magnet in magnets {
+        Task {
+          await close(magnet)
+          countdown.step()
+        }
+      }
+      if let discovery { discovery.close { countdown.step() } } else { countdown.step() }
       countdown.step()
     }
     torrentsByHash = [:]
+    magnetsByHash = [:]
+    shared.discovery = nil
     shared.finishEvents()
   }
 }

@@ -34,8 +34,17 @@ public struct SessionConfiguration: Sendable {
   public var certificateFile: String?
   /// Also announce to trackers behind the first that answers (BEP 12 says: only until one answers).
   public var announceToAllTrackers = false
+  /// Our node in the DHT (BEP 5); nil for none.
+  public var dht: DHTOptions?
+  /// Peers tell each other of more peers (BEP 11).
+  public var usesPeerExchange = true
+  /// Peers of the local network find each other by multicast (BEP 14).
+  public var usesLocalDiscovery = false
   /// Bytes of the name we give to peers (BEP 10 `v`) and trackers (`User-Agent`).
-  public var userAgent = "Spate/0.1.0"
+  public var userAgent = Release.userAgent
+  /// Report every verified piece among the session's events. Off at first: small pieces come by tens of thousands a
+  /// second, and would push rarer events out.
+  public var reportsPieces = false
   /// Seed of everything drawn at random but keys and ids; nil draws one from the system. For reproducible tests.
   public var randomSeed: UInt64?
 

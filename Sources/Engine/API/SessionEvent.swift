@@ -16,6 +16,7 @@ public enum SessionEvent: Sendable {
   case peerDisconnected(InfoHash, Endpoint, reason: String)
   /// A peer sent bad data and is not talked to again.
   case peerBanned(InfoHash, IPAddress, reason: String)
+  /// A piece is good and written. Only with ``SessionConfiguration/reportsPieces``.
   case pieceVerified(InfoHash, PieceIndex)
   /// A piece's hash was wrong; its blocks are fetched again.
   case pieceFailed(InfoHash, PieceIndex)
@@ -33,6 +34,11 @@ public enum SessionError: Error, Sendable, CustomStringConvertible {
   case alreadyAdded(InfoHash)
   case noSuchFile(Int)
   case notATracker(String, reason: String)
+  /// The metadata of a magnet link came, and has the right hash, but describes no torrent that can be used.
+  case unusableMetadata(MetainfoError)
+  /// The link names a torrent by a key in the DHT (BEP 46), which was not found there.
+  case notInDHT(reason: String)
+  case notANode(String, reason: String)
   case shutDown
 
   public var description: String {
@@ -44,6 +50,9 @@ public enum SessionError: Error, Sendable, CustomStringConvertible {
     case .alreadyAdded(let hash): "the torrent \(hash) was added already"
     case .noSuchFile(let number): "the torrent has no file number \(number + 1)"
     case .notATracker(let url, let reason): "'\(url)' is no tracker that can be used: \(reason)"
+    case .unusableMetadata(let error): "the metadata is of no use: \(error.description)"
+    case .notInDHT(let reason): "what the link's key names was not found in the DHT: \(reason)"
+    case .notANode(let text, let reason): "'\(text)' is no DHT node: \(reason)"
     case .shutDown: "the session was shut down"
     }
   }

@@ -8,12 +8,14 @@ public final class Torrent: Sendable {
   public let metainfo: TorrentMetainfo
   let home: LoopHome
   let driver: LoopBound<TorrentDriver>
+  let host: LoopBound<PeerHost>
 
   init(_ driver: TorrentDriver, home: LoopHome) {
     self.infoHash = driver.infoHash
     self.metainfo = driver.metainfo
     self.home = home
     self.driver = LoopBound(driver, on: home.loop)
+    self.host = LoopBound(driver, on: home.loop)
   }
 
   private func onLoop<R: Sendable>(_ body: @escaping @Sendable (TorrentDriver) -> R) async -> R {

@@ -1,3 +1,4 @@
+import Swarm
 import TorrentModel
 
 /// What a torrent is doing.
@@ -42,6 +43,8 @@ public struct TorrentStatus: Sendable {
   public var seeds: Int
   /// Peers known but not connected.
   public var knownPeers: Int
+  /// Where the connected peers were found.
+  public var sources: PeerSources
   /// Seconds until complete at the present rate; nil when it cannot be told.
   public var eta: Int?
   /// Seconds since the torrent was added, and since anything was last received.
@@ -56,6 +59,34 @@ public struct TorrentStatus: Sendable {
   public var error: TorrentFailure?
 
   public var isComplete: Bool { doneBytes == wantedBytes && state != .opening && state != .checking }
+}
+
+/// Where peers were found, each counted where it was first.
+public struct PeerSources: Hashable, Sendable {
+  public var tracker = 0
+  public var dht = 0
+  /// Told by other peers (BEP 11).
+  public var exchange = 0
+  /// In the local network (BEP 14).
+  public var local = 0
+  /// They came by themselves.
+  public var incoming = 0
+  /// Known from an earlier run.
+  public var resume = 0
+  /// Named by the user.
+  public var user = 0
+
+  public init() {}
+
+  init(_ counts: PeerSourceCounts) {
+    tracker = counts.tracker
+    dht = counts.dht
+    exchange = counts.exchange
+    local = counts.local
+    incoming = counts.incoming
+    resume = counts.resume
+    user = counts.user
+  }
 }
 
 /// One tracker of a torrent.

@@ -6,6 +6,8 @@ import TorrentModel
 // What a program needs beside ``Session`` and ``Torrent``, so that it imports one module.
 public typealias TorrentMetainfo = Metainfo.TorrentMetainfo
 public typealias TorrentInfo = Metainfo.TorrentInfo
+public typealias MagnetLink = Metainfo.MagnetLink
+public typealias MagnetError = Metainfo.MagnetError
 public typealias MetainfoError = Metainfo.MetainfoError
 public typealias InfoHash = TorrentModel.InfoHash
 public typealias Endpoint = TorrentModel.Endpoint

@@ -25,7 +25,7 @@ final class LoopContext {
 
   private var drivers: [TorrentDriver?] = []
   private var freeSlots: [Int] = []
-  private var touched: [TorrentDriver] = []
+  private var touched: [PeerHost] = []
   private var reads = ReadTable()
   /// Connections that may read again once the pool has blocks.
   private var starved: [PeerConnection] = []
@@ -63,6 +63,20 @@ final class LoopContext {
 
   var now: Moment { Moment(nanoseconds: Int64(loop.nowNanoseconds)) }
 
+  private var effectBuffer: [SwarmEffect] = []
+
+  /// An empty array with room, so that handing a turn's effects over takes no memory.
+  func takeEffectBuffer() -> [SwarmEffect] {
+    var buffer: [SwarmEffect] = []
+    swap(&buffer, &effectBuffer)
+    return buffer
+  }
+
+  func returnEffectBuffer(_ buffer: consuming [SwarmEffect]) {
+    buffer.removeAll(keepingCapacity: true)
+    effectBuffer = buffer
+  }
+
   private var storedTrackerClient: TrackerClient?
 
   /// Made when the first torrent of the loop announces.
@@ -89,9 +103,12 @@ final class LoopContext {
     cache.removeAll(of: driver.slot)
     drivers[Int(driver.slot)] = nil
     freeSlots.append(Int(driver.slot))
-    touched.removeAll { $0 === driver }
+    forget(driver)
     shareBudgets()
   }
+
+  /// The host is gone: its end of the turn is not waited for.
+  func forget(_ host: PeerHost) { touched.removeAll { $0 === host } }
 
   var torrents: [TorrentDriver] { drivers.compactMap { $0 } }
 
@@ -106,7 +123,7 @@ final class LoopContext {
   // MARK: The turn
 
   /// Something happened to the torrent: it is asked at the end of the turn what to do.
-  func touch(_ driver: TorrentDriver) {
+  func touch(_ driver: PeerHost) {
     guard !driver.isTouched else { return }
     driver.isTouched = true
     touched.append(driver)
@@ -146,7 +163,7 @@ final class LoopContext {
     cache.shrink(by: 64)
     let loop = loop
     let bound = LoopBound(self, on: loop)
-    pool.whenAvailable(min(pool.capacity, reserve + 8)) {
+    pool.whenAvailable(min(shared.disk.relievedBlocks, reserve + 8)) {
       loop.post { bound.value.wakeStarved() }
     }
   }

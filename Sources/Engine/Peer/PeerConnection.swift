@@ -20,7 +20,7 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     case closed
   }
 
-  private(set) unowned var driver: TorrentDriver
+  private unowned var host: PeerHost
   let endpoint: Endpoint
   let isIncoming: Bool
   /// The connection's number in the swarm, once the handshake is done.
@@ -30,6 +30,8 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   private var stream: PeerStream
   private var remoteExtensions = RemoteExtensions()
   private(set) var client = ""
+  /// What the peer can do, once the handshake is done.
+  private(set) var reserved: ReservedBits = []
   private var handshakeTimer: TimerID?
 
   /// Blocks the swarm told us to send, in order.
@@ -47,38 +49,48 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   private static let settlingTime: UInt64 = 100_000_000
 
   /// Starts connecting.
-  init(connectingTo endpoint: Endpoint, driver: TorrentDriver, binding: LocalBinding) throws(ReactorError) {
-    self.driver = driver
+  init(connectingTo endpoint: Endpoint, host: PeerHost, binding: LocalBinding) throws(ReactorError) {
+    self.host = host
     self.endpoint = endpoint
     self.isIncoming = false
     self.phase = .connecting
-    self.stream = PeerStream(parser: MessageParser(geometry: driver.geometry, isFast: false, extensions: nil))
+    self.stream = PeerStream(parser: MessageParser(geometry: nil, isFast: false, extensions: nil))
     var options = Connection.Options()
     options.binding = binding
     connection = try Connection(
-      connectingTo: SocketAddress(endpoint), on: driver.context.loop, options: options, handler: self)
+      connectingTo: SocketAddress(endpoint), on: host.context.loop, options: options, handler: self)
   }
 
   /// Takes over an accepted socket, of whose handshake `bytes` have been read: at least up to the info-hash.
   init(
-    adopting descriptor: CInt, from endpoint: Endpoint, handshake bytes: [UInt8], driver: TorrentDriver
+    adopting descriptor: CInt, from endpoint: Endpoint, handshake bytes: [UInt8], host: PeerHost
   ) throws(ReactorError) {
-    self.driver = driver
+    self.host = host
     self.endpoint = endpoint
     self.isIncoming = true
     self.phase = .handshaking(bytes)
-    self.stream = PeerStream(parser: MessageParser(geometry: driver.geometry, isFast: false, extensions: nil))
+    self.stream = PeerStream(parser: MessageParser(geometry: nil, isFast: false, extensions: nil))
     connection = try Connection(
-      adopting: descriptor, remoteAddress: SocketAddress(endpoint), on: driver.context.loop, handler: self)
+      adopting: descriptor, remoteAddress: SocketAddress(endpoint), on: host.context.loop, handler: self)
     prepareConnection()
     sendHandshake()
     startHandshakeTimer()
     advanceHandshake()
   }
 
+  /// From now on the connection belongs to `host`, which knows the torrent's geometry.
+  func move(to host: PeerHost) {
+    self.host = host
+    stream.parser.geometry = host.pieceGeometry
+    stream.parser.extensions = stream.parser.extensions == nil ? nil : host.extensions
+  }
+
+  /// Our address on this connection.
+  var localAddress: IPAddress? { connection?.localAddress.map { Endpoint($0).address } }
+
   var isOpen: Bool { if case .closed = phase { false } else { true } }
   var isEstablished: Bool { if case .established = phase { true } else { false } }
-  private var context: LoopContext { driver.context }
+  private var context: LoopContext { host.context }
 
   // MARK: Connection events
 
@@ -106,7 +118,7 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
 
   func connectionWritable(_ connection: Connection) {
     guard isEstablished, !uploads.isEmpty else { return }
-    driver.pumpUploads(self)
+    host.pumpUploads(self)
   }
 
   func connectionClosed(_ connection: Connection, reason: ConnectionCloseReason) {
@@ -120,7 +132,9 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
 
   private func sendHandshake() {
     var bytes: [UInt8] = []
-    Handshake(infoHash: driver.infoHash, peerID: context.shared.peerID).append(to: &bytes)
+    var reserved = ReservedBits.supported
+    if context.shared.discovery?.hasDHT == true { reserved.insert(.dht) }
+    Handshake(reserved: reserved, infoHash: host.infoHash, peerID: context.shared.peerID).append(to: &bytes)
     connection?.write(copying: bytes.span)
   }
 
@@ -151,9 +165,9 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
       switch try Handshake.decode(bytes.span) {
       case .incomplete: break
       case .infoHash(let infoHash, _):
-        guard infoHash == driver.infoHash else { throw .infoHashMismatch }
+        guard infoHash == host.infoHash else { throw .infoHashMismatch }
       case .complete(let handshake):
-        guard handshake.infoHash == driver.infoHash else { throw .infoHashMismatch }
+        guard handshake.infoHash == host.infoHash else { throw .infoHashMismatch }
         guard handshake.peerID != context.shared.peerID else {
           return close(.selfConnection, detail: "connected to ourselves")
         }
@@ -178,10 +192,11 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     if let handshakeTimer { context.loop.cancel(handshakeTimer) }
     handshakeTimer = nil
     stream.parser = MessageParser(
-      geometry: driver.geometry, ours: .supported, theirs: handshake.reserved, extensions: .standard)
+      geometry: host.pieceGeometry, ours: .supported, theirs: handshake.reserved, extensions: host.extensions)
+    reserved = handshake.reserved
     client = handshake.peerID.clientName ?? ""
     phase = .established
-    key = driver.peerEstablished(self, handshake)
+    key = host.peerEstablished(self, handshake)
   }
 
   // MARK: Receiving
@@ -190,27 +205,27 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   private func receive() {
     guard let connection, let key else { return }
     var limit = Int.max
-    if driver.isDownloadLimited {
-      limit = driver.grantDownload(256 * 1024)
+    if host.isDownloadLimited {
+      limit = host.grantDownload(256 * 1024)
       guard limit > 0 else {
         connection.pauseReading()
-        return driver.throttle(self)
+        return host.throttle(self)
       }
     }
-    let swarm = driver.swarm
-    let reserve = driver.isSeeding ? 0 : context.reserve
+    let swarm = host.swarm
+    let reserve = host.isSeeding ? 0 : context.reserve
     do throws(PeerProtocolError) {
       let received = try stream.receive(
         context.reader, to: self, limit: limit, reserve: reserve,
         length: { Int(swarm?.expectedBlock(key, $0)?.length ?? 0) }, from: connection)
       guard let received else {
-        if limit != .max { driver.refundDownload(limit) }
+        if limit != .max { host.refundDownload(limit) }
         connection.pauseReading()
         return context.starve(self)
       }
-      if limit != .max { driver.refundDownload(limit - max(0, received.result)) }
-      if received.payload > 0 { driver.payloadReceived(key, received.payload) }
-      if received.result > 0 { driver.context.touch(driver) }
+      if limit != .max { host.refundDownload(limit - max(0, received.result)) }
+      if received.payload > 0 { host.payloadReceived(key, received.payload) }
+      if received.result > 0 { host.context.touch(host) }
       if received.result == 0 { close(.closedByPeer, detail: "closed by the peer") }
       if received.result < 0 && received.result != -Errno.tryAgain {
         close(.connectionLost, detail: SystemError(code: CInt(-received.result)).description)
@@ -230,38 +245,49 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     isThrottled = false
     guard isOpen else { return }
     connection?.resumeReading()
-    if !uploads.isEmpty { driver.pumpUploads(self) }
+    if !uploads.isEmpty { host.pumpUploads(self) }
   }
 
   func messageArrived(_ message: PeerMessage) throws(PeerProtocolError) {
     guard let key else { return }
     switch message {
-    case .extended(let id, let payload): try extendedArrived(key, id, payload)
-    default: driver.messageArrived(key, message)
+    case .extended(let id, let payload): try extendedArrived(key, id, payload.span)
+    case .port(let port):
+      context.shared.discovery?.addNode(Endpoint(address: endpoint.address, port: port))
+      host.messageArrived(key, message)
+    default: host.messageArrived(key, message)
     }
   }
 
-  private func extendedArrived(_ key: PeerKey, _ id: UInt8, _ payload: [UInt8]) throws(PeerProtocolError) {
-    if id == 0 {
-      let handshake = try ExtendedHandshake.decode(payload.span, registry: .standard)
+  private func extendedArrived(
+    _ key: PeerKey, _ id: UInt8, _ payload: Span<UInt8>
+  ) throws(PeerProtocolError) {
+    switch id {
+    case 0:
+      let handshake = try ExtendedHandshake.decode(payload, registry: host.extensions)
       remoteExtensions.apply(handshake)
       if let name = handshake.client { client = name }
-      driver.extendedHandshakeArrived(key, handshake)
-    } else if id == DontHave.registration.localID {
-      driver.dontHaveArrived(key, try DontHave.decode(payload.span, pieceCount: driver.geometry.pieceCount))
+      host.extendedHandshakeArrived(key, handshake, from: self)
+    case DontHave.registration.localID:
+      host.dontHaveArrived(key, try DontHave.decode(payload, pieceCount: host.pieceGeometry?.pieceCount))
+    case Metadata.registration.localID where host.extensions[id] != nil:
+      if let message = try Metadata.decode(payload) { host.metadataArrived(key, message) }
+    case PeerExchange.registration.localID where host.extensions[id] != nil:
+      host.contactsArrived(key, try PeerExchange.decode(payload))
+    default: break
     }
   }
 
-  func isWanted(_ block: BlockRequest) -> Bool { driver.geometry.isBlock(block) }
+  func isWanted(_ block: BlockRequest) -> Bool { host.pieceGeometry?.isBlock(block) ?? false }
 
   func blockArrived(_ block: BlockRequest, in id: BlockID) {
     guard let key else { return context.reader.recycle(id) }
-    driver.blockArrived(key, block, in: id)
+    host.blockArrived(key, block, in: id)
   }
 
   func blockDropped(_ block: BlockRequest) {
     guard let key else { return }
-    driver.blockDropped(key, block)
+    host.blockDropped(key, block)
   }
 
   // MARK: Sending
@@ -286,15 +312,13 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   /// Ends the connection, once, and tells the driver why.
   func close(_ reason: DisconnectReason, detail: String) {
     guard isOpen else { return }
-    let wasConnecting: Bool
-    if case .connecting = phase { wasConnecting = true } else { wasConnecting = false }
     phase = .closed
     if let handshakeTimer { context.loop.cancel(handshakeTimer) }
     handshakeTimer = nil
     stream.close(context.reader)
     connection?.close()
     connection = nil
-    driver.peerClosed(self, reason, detail: detail, wasConnecting: wasConnecting)
+    host.peerClosed(self, reason, detail: detail)
   }
 }
 

@@ -96,7 +96,14 @@ struct PeerStream {
       }
       if planned == 0 && current == nil && length(first) > 0 { return nil }
     }
-    reader.addTail(count: planned > 0 || current != nil ? PeerStream.shortTail : ScatterReader.tailLength)
+    // No tail when more blocks are expected than were planned: it would catch the beginning of the next one, which then had
+    // to be copied, or dropped while the pool is empty.
+    let isAll = !predicts || length((current == nil ? 0 : 1) + planned) == 0
+    if planned == 0 && current == nil {
+      reader.addTail(count: ScatterReader.tailLength)
+    } else if isAll {
+      reader.addTail(count: PeerStream.shortTail)
+    }
     if planned > 0 { leftover.removeAll(keepingCapacity: true) }
 
     var received = Received()
@@ -152,13 +159,13 @@ struct PeerStream {
   private mutating func parseLanded(
     _ reader: ScatterReader, from frame: Int, to sink: some PeerStreamSink
   ) throws(PeerProtocolError) {
-    // Typed errors do not pass through `linearize`, which is generic over its result only.
-    var failure: PeerProtocolError?
-    func body(_ bytes: Span<UInt8>) {
-      do throws(PeerProtocolError) { try parse(bytes, reader, to: sink) } catch { failure = error }
+    if frame < reader.frameCount {
+      try reader.linearize(from: frame) { (bytes) throws(PeerProtocolError) in
+        try parse(bytes, reader, to: sink)
+      }
+    } else {
+      try reader.withTail { (bytes) throws(PeerProtocolError) in try parse(bytes, reader, to: sink) }
     }
-    if frame < reader.frameCount { reader.linearize(from: frame, body) } else { reader.withTail(body) }
-    if let failure { throw failure }
   }
 
   private mutating func parse(

@@ -9,12 +9,12 @@ final class Acceptor {
   private static let pendingLimit = 512
 
   private let loop: EventLoop
-  private let find: (InfoHash) -> Torrent?
+  private let find: (InfoHash) -> LoopBound<PeerHost>?
   private var listeners: [Listener] = []
   private var pending: [ObjectIdentifier: IncomingHandshake] = [:]
 
-  /// - Parameter find: the torrent of an info-hash, if it is here.
-  init(loop: EventLoop, find: @escaping (InfoHash) -> Torrent?) {
+  /// - Parameter find: whose an info-hash is, if it is here.
+  init(loop: EventLoop, find: @escaping (InfoHash) -> LoopBound<PeerHost>?) {
     self.loop = loop
     self.find = find
   }
@@ -53,20 +53,15 @@ final class Acceptor {
 
   fileprivate func identified(_ incoming: IncomingHandshake, _ infoHash: InfoHash) {
     pending[ObjectIdentifier(incoming)] = nil
-    guard let torrent = find(infoHash), let descriptor = incoming.detach() else { return incoming.close() }
+    guard let host = find(infoHash), let descriptor = incoming.detach() else { return incoming.close() }
     let endpoint = incoming.endpoint
     let bytes = incoming.bytes
-    if torrent.home.loop.isOnLoop {
-      if !torrent.driver.value.accept(descriptor, from: endpoint, handshake: bytes) {
-        closeDescriptor(descriptor)
-      }
-      return
-    }
-    torrent.home.loop.post {
-      if !torrent.driver.value.accept(descriptor, from: endpoint, handshake: bytes) {
+    let accept: @Sendable () -> Void = {
+      if !host.value.accept(descriptor, from: endpoint, handshake: bytes) {
         Connection.close(descriptor: descriptor)
       }
     }
+    if host.loop.isOnLoop { accept() } else { host.loop.post(accept) }
   }
 
   func close() {

@@ -22,6 +22,7 @@ final class SessionShared: Sendable {
   let connections = Atomic<Int>(0)
   let halfOpen = Atomic<Int>(0)
   private let continuation: AsyncStream<SessionEvent>.Continuation
+  private let storedDiscovery = Mutex<SessionDiscovery?>(nil)
 
   init(
     configuration: SessionConfiguration, pool: BlockPool, disk: DiskService, peerID: PeerID,
@@ -35,6 +36,18 @@ final class SessionShared: Sendable {
     self.announceKey = announceKey
     self.tls = tls
     self.continuation = continuation
+  }
+
+  /// Where peers come from beside trackers; nil where the user wants neither DHT nor local discovery.
+  var discovery: SessionDiscovery? {
+    get { storedDiscovery.withLock { $0 } }
+    set { storedDiscovery.withLock { $0 = newValue } }
+  }
+
+  /// The port that others are told to connect to; nil where nobody can.
+  var announcedPort: UInt16? {
+    let port = listenPort.load(ordering: .relaxed)
+    return port == 0 ? nil : port
   }
 
   func report(_ event: SessionEvent) { continuation.yield(event) }

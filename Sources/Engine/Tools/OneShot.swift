@@ -30,7 +30,7 @@ extension Session {
   ///   - certificateFile: certificate authorities (PEM) to trust beside the system's.
   public static func fetch(
     url: String, limit: Int = Limits.metainfoLength, timeout seconds: Double = 60,
-    userAgent: String = "Spate/0.1.0",
+    userAgent: String = Release.userAgent,
     certificateFile: String? = nil
   ) async throws(NetworkFailure) -> [UInt8] {
     let parts: URLParts
@@ -104,13 +104,13 @@ public enum TrackerScraper {
   /// One entry for each info-hash, in order; nil where the tracker does not know the torrent.
   /// - Parameter url: the announce URL.
   public static func scrape(
-    _ url: String, _ infoHashes: [InfoHash], bind: String? = nil, userAgent: String = "Spate/0.1.0",
+    _ url: String, _ infoHashes: [InfoHash], bind: String? = nil, userAgent: String = Release.userAgent,
     certificateFile: String? = nil, isFromUser: Bool = true
   ) async throws(NetworkFailure) -> [Counts?] {
     let tracker: TrackerURL
     do { tracker = try TrackerURL(url) } catch {
-      throw NetworkFailure(
-        description: "'\(printable(url))' is no tracker that can be asked: \(error.description)")
+      let name = printableText(url.utf8.span, lengthLimit: 200)
+      throw NetworkFailure(description: "'\(name)' is no tracker that can be asked: \(error.description)")
     }
     var place = LocalBinding.unrestricted
     var tls: TLSContext?

@@ -20,7 +20,7 @@ public enum TorrentCreator {
     public var name: String?
     /// Threads; nil takes all cores.
     public var workers: Int?
-    public var createdBy: String? = "Spate/0.1.0"
+    public var createdBy: String? = Release.userAgent
     /// Seconds since 1970; nil leaves the date out.
     public var creationDate: Int64?
 

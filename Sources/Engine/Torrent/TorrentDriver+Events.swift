@@ -4,42 +4,9 @@ import Storage
 import Swarm
 import TorrentModel
 
-/// The one place where the events of a torrent come in, and the swarm's decisions go out.
+/// What the disk says comes in, and the swarm's decisions go out.
 extension TorrentDriver {
-  // MARK: Events in
-
-  func messageArrived(_ key: PeerKey, _ message: PeerMessage) {
-    swarm?.messageReceived(key, message, now: now)
-  }
-
-  func extendedHandshakeArrived(_ key: PeerKey, _ handshake: ExtendedHandshake) {
-    swarm?.extendedHandshakeReceived(key, handshake, now: now)
-  }
-
-  func dontHaveArrived(_ key: PeerKey, _ piece: PieceIndex) {
-    swarm?.dontHaveReceived(key, piece, now: now)
-  }
-
-  func payloadReceived(_ key: PeerKey, _ bytes: Int) {
-    swarm?.payloadReceived(key, bytes, now: now)
-  }
-
-  func blockArrived(_ key: PeerKey, _ block: BlockRequest, in id: BlockID) {
-    context.counters.blocksReceived += 1
-    switch swarm?.blockArrived(key, block, now: now) ?? .redundant {
-    case .wanted:
-      lastProgress = now
-      context.jobs.append(DiskJob(storage, .block(block.piece, block: block.blockOffset, id)))
-    case .redundant, .unrequested:
-      context.reader.recycle(id)
-    }
-  }
-
-  /// The pool was empty: the block has to come again.
-  func blockDropped(_ key: PeerKey, _ block: BlockRequest) {
-    wastedByPool += Int64(block.length)
-    swarm?.messageReceived(key, .reject(block), now: now)
-  }
+  // MARK: What the disk says
 
   func storageCompleted(_ event: DiskCompletion.Event) {
     switch event {
@@ -65,13 +32,14 @@ extension TorrentDriver {
   // MARK: Decisions out
 
   func carryOutEffects(of swarm: Swarm) {
-    var index = 0
-    // Carrying out may add more.
-    while index < swarm.effects.count {
-      carryOut(swarm.effects[index], of: swarm)
-      index += 1
+    // Carrying out may add more, and a peer that goes away takes the effects about it out of the swarm's list: none may
+    // be looped over there.
+    while !swarm.effects.isEmpty {
+      var batch = context.takeEffectBuffer()
+      swap(&batch, &swarm.effects)
+      for effect in batch { carryOut(effect, of: swarm) }
+      context.returnEffectBuffer(batch)
     }
-    swarm.effects.removeAll(keepingCapacity: true)
   }
 
   private func carryOut(_ effect: SwarmEffect, of swarm: Swarm) {
@@ -100,19 +68,12 @@ extension TorrentDriver {
     case .ban(let address, let reason):
       bannedPeers += 1
       context.shared.report(.peerBanned(infoHash, address, reason: reason.description))
-    case .wantMorePeers: trackers?.peersRunShort(now: now)
+    case .wantMorePeers: wantMorePeers()
     case .abandonPiece(let piece): context.jobs.append(DiskJob(storage, .abandon(piece)))
     case .reportFinished: finished()
     case .reportComplete: trackers?.completed(now: now)
     }
   }
-
-  func peer(_ key: PeerKey) -> PeerConnection? {
-    guard key.offset < peers.count, let peer = peers[key.offset], peer.isOpen else { return nil }
-    return peer
-  }
-
-  private func send(_ message: PeerMessage, to key: PeerKey) { peer(key)?.send(message) }
 
   private func sendDontHave(_ piece: PieceIndex, to key: PeerKey) {
     guard let peer = peer(key), let id = peer.remoteID(of: DontHave.registration) else { return }

@@ -22,6 +22,7 @@ extension TorrentDriver {
       downloadRate: snapshot.downloadRate, uploadRate: snapshot.uploadRate,
       peers: snapshot.connectedPeers, seeds: snapshot.connectedSeeds,
       knownPeers: max(0, snapshot.knownPeers - snapshot.connectedPeers),
+      sources: PeerSources(snapshot.connectedSources),
       eta: state == .downloading ? swarm?.timeLeft(now: now).map { Int($0.seconds.rounded(.up)) } : nil,
       seconds: (now - addedAt).seconds, secondsSinceProgress: (now - lastProgress).seconds,
       everHadPeer: everHadPeer, everHadTrackerReply: trackers?.everReplied ?? false,
@@ -58,6 +59,7 @@ extension TorrentDriver {
     options.isPaused = true
     swarm?.paused(now: now)
     trackers?.stop(now: now)
+    stopDiscovery()
     if let swarm { settleState(swarm) }
     context.touch(self)
   }
@@ -67,6 +69,7 @@ extension TorrentDriver {
     options.isPaused = false
     swarm?.resumed(now: now)
     trackers?.start(now: now)
+    if let swarm { startDiscovery(isPrivate: metainfo.info.isPrivate, isSeed: swarm.isFinished) }
     if let swarm { settleState(swarm) }
     context.touch(self)
   }

@@ -15,6 +15,7 @@ extension TorrentDriver {
   }
 
   func storageOpened(_ result: OpenResult) {
+    if let data = result.userData { restoredPeers = PeerRecord.decode(data.span) }
     if let problem = result.recordProblem { context.shared.report(.warning(infoHash, problem.description)) }
     failure = nil
     retryAt = .distantFuture
@@ -71,9 +72,7 @@ extension TorrentDriver {
   }
 
   private func startSwarm(_ have: Bitfield) {
-    var configuration = SwarmConfiguration(infoHash: infoHash, ownPeerID: context.shared.peerID)
-    configuration.sha1 = { Bytes20(SHA1.digest(of: $0).bytes) ?? Bytes20() }
-    configuration.maximumConnectionsPerAddress = context.shared.configuration.maxPeersPerAddress
+    var configuration = SwarmConfiguration(infoHash: infoHash, shared: context.shared)
     if let slots = context.shared.configuration.uploadSlots { configuration.uploadSlots = .fixed(slots) }
     let seed = context.shared.configuration.randomSeed ?? UInt64.random(in: .min ... .max)
     let swarm = Swarm(geometry: geometry, have: have, configuration: configuration, seed: seed, now: now)
@@ -86,14 +85,35 @@ extension TorrentDriver {
     }
     if options.isSequential { swarm.sequentialChanged(true, now: now) }
     context.shareBudgets()
+    adoptEarly(swarm)
     if options.isPaused { swarm.paused(now: now) }
     if !options.peers.isEmpty { swarm.peersDiscovered(options.peers, source: .user, now: now) }
-    trackers = TrackerDriver(self)
+    if !restoredPeers.isEmpty { swarm.peersRestored(restoredPeers, now: now) }
+    restoredPeers = []
+    let isAnnouncing = trackers != nil
+    if trackers == nil {
+      trackers = TrackerDriver(
+        self, extra: options.extraTrackers, tiers: options.usesTrackers ? metainfo.trackers : [])
+    }
     if swarm.isFinished {
       context.shared.report(.completed(infoHash))
       if !options.seedsWhenComplete { return setState(.finished) }
     }
-    if !options.isPaused { trackers?.start(now: now) }
+    if options.isPaused { return trackers?.stop(now: now) ?? () }
+    if !isAnnouncing { trackers?.start(now: now) }
+    startDiscovery(isPrivate: metainfo.info.isPrivate, isSeed: swarm.isFinished)
+  }
+
+  /// The connections over which the metadata came go on as the torrent's.
+  private func adoptEarly(_ swarm: Swarm) {
+    guard let early else { return }
+    self.early = nil
+    takeConnections(of: early)
+    trackers = early.trackers
+    early.trackers = nil
+    trackers?.move(to: self)
+    swarm.adopt(early.swarmBeforeMetadata, now: now)
+    early.handedOver()
   }
 
   /// The state that fits what the swarm is doing.
@@ -108,7 +128,7 @@ extension TorrentDriver {
     lastProgress = now
     resume.isDirty = true
     resume.touch(now: now, interval: context.shared.configuration.resumeInterval)
-    context.shared.report(.pieceVerified(infoHash, piece))
+    if context.shared.configuration.reportsPieces { context.shared.report(.pieceVerified(infoHash, piece)) }
     swarm?.pieceVerified(piece, blockDigests: digests, now: now)
   }
 
@@ -116,9 +136,12 @@ extension TorrentDriver {
   func finished() {
     context.shared.report(.completed(infoHash))
     guard let swarm else { return }
-    if !options.seedsWhenComplete {
+    if options.seedsWhenComplete {
+      becameSeed()
+    } else {
       swarm.paused(now: now)
       trackers?.stop(now: now)
+      stopDiscovery()
     }
     settleState(swarm)
   }
@@ -180,7 +203,7 @@ extension TorrentDriver {
     guard let swarm, storage.recordPath != nil, resume.isDirty, !resume.isSaving else { return }
     resume.isDirty = false
     resume.isSaving = true
-    context.jobs.append(DiskJob(storage, .save(verified: swarm.have, userData: [])))
+    context.jobs.append(DiskJob(storage, .save(verified: swarm.have, userData: PeerRecord.encode(swarm.peerRecords(limit: 200)))))
   }
 
   func recordSaved() {

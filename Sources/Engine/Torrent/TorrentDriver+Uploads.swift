@@ -10,7 +10,7 @@ extension TorrentDriver {
     guard let peer = peer(key) else { return }
     peer.uploads.append(block)
     // The queue moves when the output does, or when the block being read arrives.
-    if peer.uploads.count == 1 || peer.hasRoomForOutput { pumpUploads(peer) }
+    if peer.uploads.count == 1 || peer.hasRoomForOutput { sendUploads(to: peer) }
   }
 
   func dropUpload(_ block: BlockRequest, to key: PeerKey) {
@@ -20,7 +20,7 @@ extension TorrentDriver {
   }
 
   /// Sends what is in the cache as far as the output has room, and reads ahead what is not.
-  func pumpUploads(_ peer: PeerConnection) {
+  func sendUploads(to peer: PeerConnection) {
     guard let key = peer.key, let swarm else { return }
     var sent = 0
     while let block = peer.uploads.first, peer.hasRoomForOutput {
@@ -115,7 +115,7 @@ extension TorrentDriver {
         peer.uploads.removeFirst()
         swarm?.uploadDropped(key, block, now: now)
       }
-      pumpUploads(peer)
+      sendUploads(to: peer)
     }
     if let failure { readFailed(failure) }
     context.touch(self)

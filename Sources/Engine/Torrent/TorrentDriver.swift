@@ -8,37 +8,27 @@ import TorrentModel
 
 /// Runs one torrent on its loop: carries events from connections, disk and trackers to the swarm, and carries out what
 /// the swarm decides.
-final class TorrentDriver {
-  let context: LoopContext
+final class TorrentDriver: PeerHost {
   let metainfo: TorrentMetainfo
-  let binding: LocalBinding
-  let infoHash: InfoHash
   let geometry: PieceGeometry
   let addedAt: Moment
   /// The torrent's number on its loop.
   let slot: UInt32
   let storage: TorrentStorage
-  /// Exists once the files are opened and checked.
-  var swarm: Swarm?
-  var trackers: TrackerDriver?
   var options: TorrentOptions
   var selection: FileSelection
   var state = TorrentState.opening
 
-  /// By peer key.
-  var peers: [PeerConnection?] = []
-  private var freeKeys: [PeerKey] = []
-  /// Connections whose handshake is not done.
-  var handshaking: [PeerConnection] = []
   /// Peers whose next block is being read from the disk.
   var waitingForRead: [PeerConnection] = []
   /// Peers that a rate limit holds back.
   var throttled: [PeerConnection] = []
   private var throttleTimer: TimerID?
 
-  var isTouched = false
-  private var wakeTimer: TimerID?
-  private var wakeAt = Moment.distantFuture
+  /// Serves the metadata to those who have a magnet link only (BEP 9).
+  var metadataServer: MetadataServer
+  /// What fetched the metadata and goes on keeping its connections until the swarm exists.
+  var early: MagnetDriver?
 
   // Storage.
   /// Pieces known to be good, until the swarm exists.
@@ -49,9 +39,10 @@ final class TorrentDriver {
   var retries = 0
   var resume = ResumeKeeper()
   var closing: ClosingState?
+  /// Peers of an earlier run, until the swarm exists.
+  var restoredPeers: [PeerRecord] = []
 
   // Counts for display.
-  var everHadPeer = false
   var bannedPeers = 0
   var lastProgress: Moment
   var wastedByPool: Int64 = 0
@@ -60,14 +51,15 @@ final class TorrentDriver {
   let uploadNode: RateLimitTree.Node
 
   /// On the loop. Starts opening the files.
+  ///
+  /// - Parameter early: the magnet link that the metadata came from: its connections go on.
   init(
     _ metainfo: TorrentMetainfo, options: TorrentOptions, selection: FileSelection, binding: LocalBinding,
-    context: LoopContext
+    context: LoopContext, early: MagnetDriver? = nil
   ) {
-    self.context = context
+    let infoHash = metainfo.info.infoHash
     self.metainfo = metainfo
-    self.binding = binding
-    self.infoHash = metainfo.info.infoHash
+    self.early = early
     self.geometry = metainfo.info.geometry
     self.options = options
     self.selection = selection
@@ -86,13 +78,16 @@ final class TorrentDriver {
       recordPath: ResumeKeeper.path(
         infoHash: infoHash, root: options.folder, in: context.shared.configuration),
       tag: UInt64(slot), port: context.port)
+    self.metadataServer = MetadataServer(
+      length: metainfo.info.encoded.count, isPrivate: metainfo.info.isPrivate, now: now)
+    super.init(infoHash, isPrivate: metainfo.info.isPrivate, binding: binding, context: context)
     context.register(self)
     openStorage()
   }
 
-  var now: Moment { context.now }
   var isDownloading: Bool { state == .downloading }
-  var isSeeding: Bool { state == .seeding }
+  override var isSeeding: Bool { state == .seeding }
+  override var pieceGeometry: PieceGeometry? { geometry }
 
   func setState(_ next: TorrentState) {
     guard state != next else { return }
@@ -106,97 +101,113 @@ final class TorrentDriver {
 
   // MARK: Peers
 
-  /// Connects to a peer, unless the session has all the connections it may have.
-  func connect(to endpoint: Endpoint) {
-    let shared = context.shared
-    let isFull =
-      shared.connections.load(ordering: .relaxed) >= shared.configuration.maxPeers
-      || shared.halfOpen.load(ordering: .relaxed) >= shared.configuration.maxHalfOpen
-    if isFull { return swarm?.connectFailed(endpoint, reason: .full, now: now) ?? () }
-    do {
-      let peer = try PeerConnection(connectingTo: endpoint, driver: self, binding: binding)
-      shared.connections.add(1, ordering: .relaxed)
-      shared.halfOpen.add(1, ordering: .relaxed)
-      handshaking.append(peer)
-    } catch {
-      swarm?.connectFailed(endpoint, reason: .connectFailed, now: now)
-      context.touch(self)
-    }
+  override var takesPeers: Bool { swarm != nil }
+
+  override func refusal(ofIncoming endpoint: Endpoint) -> DisconnectReason? {
+    guard let swarm else { return .paused }
+    return swarm.refusal(ofIncoming: endpoint, now: now)
   }
 
-  /// Takes over an incoming connection whose info-hash is this torrent's. False: the descriptor is still the caller's.
-  func accept(_ descriptor: CInt, from endpoint: Endpoint, handshake: [UInt8]) -> Bool {
-    let shared = context.shared
-    guard let swarm, swarm.refusal(ofIncoming: endpoint, now: now) == nil,
-      shared.connections.load(ordering: .relaxed) < shared.configuration.maxPeers,
-      let peer = try? PeerConnection(
-        adopting: descriptor, from: endpoint, handshake: handshake, driver: self)
-    else { return false }
-    shared.connections.add(1, ordering: .relaxed)
-    if peer.isOpen && !peer.isEstablished { handshaking.append(peer) }
-    return true
+  override func peerJoined(_ key: PeerKey, _ profile: PeerProfile) {
+    swarm?.peerConnected(key, profile, now: now)
   }
 
-  /// The handshake is done: the peer gets its number, and the swarm hears of it.
-  func peerEstablished(_ peer: PeerConnection, _ handshake: Handshake) -> PeerKey? {
-    handshaking.removeAll { $0 === peer }
-    if !peer.isIncoming { context.shared.halfOpen.subtract(1, ordering: .relaxed) }
-    guard let swarm else { return nil }
-    let key = takeKey(for: peer)
-    everHadPeer = true
-    swarm.peerConnected(
-      key,
-      PeerProfile(
-        endpoint: peer.endpoint, peerID: handshake.peerID, reserved: handshake.reserved,
-        isIncoming: peer.isIncoming), now: now)
-    context.touch(self)
-    context.shared.report(.peerConnected(infoHash, peer.endpoint, client: peer.client))
-    if handshake.reserved.contains(.extensionProtocol) { greetings.append(key) }
-    return key
+  override func peerLeft(_ key: PeerKey, _ reason: DisconnectReason) {
+    metadataServer.peerLeft(key)
+    swarm?.peerDisconnected(key, reason: reason, now: now)
   }
 
-  /// Peers that are owed an extended handshake, which goes behind the bitfield.
-  private var greetings: [PeerKey] = []
-
-  private func takeKey(for peer: PeerConnection) -> PeerKey {
-    if let key = freeKeys.popLast() {
-      peers[key.offset] = peer
-      return key
-    }
-    peers.append(peer)
-    return PeerKey(peers.count - 1)
-  }
-
-  /// A connection ended, for whatever reason.
-  func peerClosed(_ peer: PeerConnection, _ reason: DisconnectReason, detail: String, wasConnecting: Bool) {
-    context.output.flush()
-    context.shared.connections.subtract(1, ordering: .relaxed)
+  override func connectionEnded(_ peer: PeerConnection) {
     waitingForRead.removeAll { $0 === peer }
     throttled.removeAll { $0 === peer }
-    if let key = peer.key {
-      peers[key.offset] = nil
-      freeKeys.append(key)
-      swarm?.peerDisconnected(key, reason: reason, now: now)
-      context.shared.report(.peerDisconnected(infoHash, peer.endpoint, reason: detail))
-    } else {
-      handshaking.removeAll { $0 === peer }
-      if !peer.isIncoming {
-        context.shared.halfOpen.subtract(1, ordering: .relaxed)
-        swarm?.connectFailed(peer.endpoint, reason: reason, now: now)
-      }
+  }
+
+  override func connectFailed(_ endpoint: Endpoint, _ reason: DisconnectReason) {
+    swarm?.connectFailed(endpoint, reason: reason, now: now)
+  }
+
+  override func peersFound(_ endpoints: [Endpoint], source: PeerSource) {
+    swarm?.peersDiscovered(endpoints, source: source, now: now)
+  }
+
+  override func externalEndpointFound(_ endpoint: Endpoint) { swarm?.externalEndpoint = endpoint }
+  override func listensOn(_ key: PeerKey) -> Endpoint? { swarm?.listensOn(key) }
+  override func exchangeFlags(of key: PeerKey) -> PeerExchange.Flags { swarm?.exchangeFlags(of: key) ?? [] }
+  override func activityNoticed(_ key: PeerKey) { swarm?.activityNoticed(key, now: now) }
+
+  override func completeGreeting(_ handshake: inout ExtendedHandshake) {
+    handshake.metadataSize = metadataServer.offeredLength
+    if swarm?.isFinished == true { handshake.isUploadOnly = true }
+  }
+
+  /// A peer wants the metadata (BEP 9), or sends some that nobody asked for.
+  override func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) {
+    activityNoticed(key)
+    guard case .request(let piece) = message, let peer = peer(key),
+      let id = peer.remoteID(of: Metadata.registration)
+    else { return }
+    switch metadataServer.requested(by: key, piece: piece, now: now) {
+    case .data:
+      let info = metainfo.info.encoded
+      context.output.append({ Metadata.appendData(piece: piece, of: info, remoteID: id, to: &$0) }, to: peer)
+    case .reject: context.output.append({ Metadata.appendReject(piece: piece, remoteID: id, to: &$0) }, to: peer)
+    case .disconnect: peer.close(.protocolError, detail: "asks for the metadata again and again")
     }
     context.touch(self)
   }
 
-  func disconnectAll(_ reason: DisconnectReason) {
-    for peer in handshaking { peer.close(reason, detail: reason.description) }
-    for peer in peers { peer?.close(reason, detail: reason.description) }
+  override var announceCounts: AnnounceCounts {
+    let snapshot = swarm?.snapshot(now: now)
+    let have = swarm?.have ?? Bitfield(capacity: geometry.pieceCount)
+    return AnnounceCounts(
+      uploaded: snapshot?.uploaded ?? 0, downloaded: snapshot?.downloaded ?? 0,
+      left: geometry.totalLength - FileSelection.bytes(of: have, geometry),
+      isPartialSeed: swarm.map { $0.isFinished && !$0.isComplete } ?? false)
   }
+
+  // MARK: What peers say
+
+  override func messageArrived(_ key: PeerKey, _ message: PeerMessage) {
+    swarm?.messageReceived(key, message, now: now)
+  }
+
+  override func extendedHandshakeReceived(
+    _ key: PeerKey, _ handshake: ExtendedHandshake, from peer: PeerConnection
+  ) {
+    swarm?.extendedHandshakeReceived(key, handshake, now: now)
+  }
+
+  override func dontHaveArrived(_ key: PeerKey, _ piece: PieceIndex) {
+    swarm?.dontHaveReceived(key, piece, now: now)
+  }
+
+  override func payloadReceived(_ key: PeerKey, _ bytes: Int) {
+    swarm?.payloadReceived(key, bytes, now: now)
+  }
+
+  override func blockArrived(_ key: PeerKey, _ block: BlockRequest, in id: BlockID) {
+    context.counters.blocksReceived += 1
+    switch swarm?.blockArrived(key, block, now: now) ?? .redundant {
+    case .wanted:
+      lastProgress = now
+      context.jobs.append(DiskJob(storage, .block(block.piece, block: block.blockOffset, id)))
+    case .redundant, .unrequested:
+      context.reader.recycle(id)
+    }
+  }
+
+  /// The pool was empty: the block has to come again.
+  override func blockDropped(_ key: PeerKey, _ block: BlockRequest) {
+    wastedByPool += Int64(block.length)
+    swarm?.blockDropped(key, block, now: now)
+  }
+
+  override func pumpUploads(_ peer: PeerConnection) { sendUploads(to: peer) }
 
   // MARK: The turn
 
   /// Everything of this turn has been told; now the swarm decides, and its effects are carried out.
-  func endTurn() {
+  override func endTurn() {
     guard let swarm else { return }
     swarm.turnEnded(now: now)
     carryOutEffects(of: swarm)
@@ -205,57 +216,21 @@ final class TorrentDriver {
     rearm()
   }
 
-  private func greet() {
-    guard !greetings.isEmpty else { return }
-    for key in greetings {
-      guard let peer = peers[key.offset], peer.isOpen else { continue }
-      peer.send(.extended(id: 0, payload: extendedHandshake(for: peer).encoded()))
-    }
-    greetings.removeAll(keepingCapacity: true)
-  }
-
-  /// What we say of ourselves (BEP 10, BEP 21).
-  private func extendedHandshake(for peer: PeerConnection) -> ExtendedHandshake {
-    var handshake = ExtendedHandshake()
-    handshake.messages = ExtendedHandshake.messages(of: .standard)
-    handshake.client = context.shared.configuration.userAgent
-    handshake.requestQueueLength = Limits.incomingRequests
-    handshake.yourAddress = peer.endpoint.address
-    let port = context.shared.listenPort.load(ordering: .relaxed)
-    if port != 0 { handshake.listenPort = port }
-    if swarm?.isFinished == true { handshake.isUploadOnly = true }
-    return handshake
-  }
-
   // MARK: Time
 
-  /// Makes sure that ``wake()`` comes in time. A later wish costs nothing: the timer fires early and is set anew.
-  func rearm() {
-    let deadline = min(
-      swarm?.nextDeadline ?? .distantFuture, trackers?.nextDeadline ?? .distantFuture, resume.dueAt, retryAt)
-    guard deadline < wakeAt else { return }
-    if let wakeTimer { context.loop.cancel(wakeTimer) }
-    wakeAt = deadline
-    wakeTimer = context.loop.schedule(atNanoseconds: UInt64(max(0, deadline.nanoseconds))) { [weak self] in
-      self?.wake()
-    }
+  override var nextDeadline: Moment {
+    min(swarm?.nextDeadline ?? .distantFuture, resume.dueAt, retryAt)
   }
 
-  private func wake() {
-    wakeTimer = nil
-    wakeAt = .distantFuture
-    let now = now
+  override func woke(now: Moment) {
     if let swarm, swarm.nextDeadline <= now { swarm.tick(now: now) }
-    trackers?.wake(now: now)
     if resume.dueAt <= now { saveRecord() }
     if retryAt <= now { retryStorage() }
-    context.touch(self)
-    if swarm == nil { rearm() }
   }
 
   // MARK: Rate limits
 
-  var isDownloadLimited: Bool {
+  override var isDownloadLimited: Bool {
     context.downloads.rate(of: downloadNode) != nil
       || context.downloads.rate(of: context.downloads.root) != nil
   }
@@ -264,13 +239,13 @@ final class TorrentDriver {
     context.uploads.rate(of: uploadNode) != nil || context.uploads.rate(of: context.uploads.root) != nil
   }
 
-  func grantDownload(_ wanted: Int) -> Int { context.downloads.grant(wanted, from: downloadNode, now: now) }
-  func refundDownload(_ bytes: Int) {
+  override func grantDownload(_ wanted: Int) -> Int { context.downloads.grant(wanted, from: downloadNode, now: now) }
+  override func refundDownload(_ bytes: Int) {
     if bytes > 0 { context.downloads.charge(-bytes, to: downloadNode, now: now) }
   }
 
   /// The peer goes on when its limit has something to give.
-  func throttle(_ peer: PeerConnection) {
+  override func throttle(_ peer: PeerConnection) {
     guard !peer.isThrottled else { return }
     peer.isThrottled = true
     throttled.append(peer)
@@ -291,12 +266,11 @@ final class TorrentDriver {
 
   /// Cuts every tie to the loop. Storage has been closed before.
   func detach() {
-    if let wakeTimer { context.loop.cancel(wakeTimer) }
     if let throttleTimer { context.loop.cancel(throttleTimer) }
-    wakeTimer = nil
     throttleTimer = nil
-    trackers?.close()
-    trackers = nil
+    cutTies()
+    early?.close()
+    early = nil
     context.downloads.removeNode(downloadNode)
     context.uploads.removeNode(uploadNode)
     context.unregister(self)

@@ -5,7 +5,7 @@ import TrackerProtocol
 /// Carries announces and scrapes to trackers over HTTP, HTTPS and UDP, for all torrents of a loop.
 ///
 /// A tracker that has addresses of both families is asked over both, since each knows only the family it was asked over
-/// (BEP 7); the answers are joined.
+/// (BEP 7). The answers are joined, or told one by one so that peers of one family need not wait for the other.
 final class TrackerClient {
   typealias Answer<Value> = Result<Value, TrackerError>
 
@@ -47,11 +47,13 @@ final class TrackerClient {
 
   // MARK: Announce
 
+  /// - Parameter more: what the other family said after `completion` was called with what the first said. Without it,
+  ///   `completion` waits for both: a `stopped` should reach both.
   func announce(
     _ url: TrackerURL, _ request: AnnounceRequest, isFromUser: Bool, retransmissions: Int,
-    completion: @escaping (Answer<AnnounceReply>) -> Void
+    more: ((AnnounceReply) -> Void)? = nil, completion: @escaping (Answer<AnnounceReply>) -> Void
   ) -> Operation {
-    perform(url, isFromUser: isFromUser, merge: AnnounceReply.joined, completion: completion) {
+    perform(url, isFromUser: isFromUser, merge: AnnounceReply.joined, more: more, completion: completion) {
       [self] target, operation, done in
       switch target {
       case .http(let family):
@@ -103,10 +105,11 @@ final class TrackerClient {
     case udp(Endpoint)
   }
 
-  /// Finds the tracker's addresses, asks over each family, and joins the answers: one that succeeded is enough.
+  /// Finds the tracker's addresses, asks over each family, and joins the answers, or with `more` tells them one by one:
+  /// one that succeeded is enough.
   private func perform<Value>(
     _ url: TrackerURL, isFromUser: Bool, merge: @escaping (Value, Value) -> Value,
-    completion: @escaping (Answer<Value>) -> Void,
+    more: ((Value) -> Void)? = nil, completion: @escaping (Answer<Value>) -> Void,
     ask: @escaping (Target, Operation, @escaping (Answer<Value>) -> Void) -> Void
   ) -> Operation {
     let operation = Operation()
@@ -134,6 +137,7 @@ final class TrackerClient {
       }
       operation.waiting = targets.count
       var joined: Answer<Value>?
+      var isTold = false
       for target in targets {
         ask(target, operation) { answer in
           guard !operation.isOver else { return }
@@ -143,8 +147,11 @@ final class TrackerClient {
           default: joined = answer
           }
           operation.waiting -= 1
-          if operation.waiting == 0, let joined {
-            operation.isOver = true
+          operation.isOver = operation.waiting == 0
+          if let more, case .success(let value) = answer {
+            if isTold { more(value) } else { completion(answer) }
+            isTold = true
+          } else if operation.isOver, !isTold, let joined {
             completion(joined)
           }
         }

@@ -5,7 +5,7 @@ import TrackerProtocol
 
 /// Announces one torrent: carries out what its schedule decides, and tells the torrent what trackers said.
 final class TrackerDriver {
-  private unowned let torrent: TorrentDriver
+  private unowned var host: PeerHost
   private var schedule: AnnounceSchedule
   private var random: SeededRandom
   private var actions: [AnnounceSchedule.Action] = []
@@ -22,29 +22,30 @@ final class TrackerDriver {
   /// How long `stopped` may take when the torrent leaves.
   private static let stopTimeout: UInt64 = 3_000_000_000
 
-  init(_ torrent: TorrentDriver) {
-    self.torrent = torrent
-    let shared = torrent.context.shared
+  /// - Parameters:
+  ///   - extra: trackers the user named, each a tier of its own, in front of the torrent's.
+  ///   - tiers: the torrent's.
+  init(_ host: PeerHost, extra: [String], tiers torrentsTiers: [[String]]) {
+    self.host = host
+    let shared = host.context.shared
     random = SeededRandom(seed: shared.configuration.randomSeed ?? UInt64.random(in: .min ... .max))
     var tiers: [[TrackerURL]] = []
     var fromUser: Set<TrackerURL> = []
-    for text in torrent.options.extraTrackers {
+    for text in extra {
       guard let url = try? TrackerURL(text) else { continue }
       tiers.append([url])
       fromUser.insert(url)
     }
-    if torrent.options.usesTrackers {
-      for tier in torrent.metainfo.trackers {
-        var urls: [TrackerURL] = []
-        for text in tier {
-          do { urls.append(try TrackerURL(text)) } catch {
-            shared.report(
-              .warning(torrent.infoHash, "the tracker '\(printable(text))' is not used: \(error.description)")
-            )
-          }
+    for tier in torrentsTiers {
+      var urls: [TrackerURL] = []
+      for text in tier {
+        do { urls.append(try TrackerURL(text)) } catch {
+          let name = printableText(text.utf8.span, lengthLimit: 200)
+          shared.report(
+            .warning(host.infoHash, "the tracker '\(name)' is not used: \(error.description)"))
         }
-        if !urls.isEmpty { tiers.append(urls) }
       }
+      if !urls.isEmpty { tiers.append(urls) }
     }
     self.fromUser = fromUser
     var configuration = AnnounceSchedule.Configuration()
@@ -64,10 +65,10 @@ final class TrackerDriver {
   // MARK: What the torrent says
 
   func start(now: Moment) {
-    let snapshot = torrent.swarm?.snapshot(now: now)
-    startDownloaded = snapshot?.downloaded ?? 0
-    startUploaded = snapshot?.uploaded ?? 0
-    schedule.isPartialSeed = isPartialSeed
+    let counts = host.announceCounts
+    startDownloaded = counts.downloaded
+    startUploaded = counts.uploaded
+    schedule.isPartialSeed = counts.isPartialSeed
     schedule.start(now: now, random: &random, into: &actions)
     carryOut()
   }
@@ -85,7 +86,7 @@ final class TrackerDriver {
     guard whenStopped != nil else { return }
     // A torrent that never announced has nothing to take back.
     if running.isEmpty { return finishStopping() }
-    stopTimer = torrent.context.loop.schedule(afterNanoseconds: Self.stopTimeout) { [weak self] in
+    stopTimer = host.context.loop.schedule(afterNanoseconds: Self.stopTimeout) { [weak self] in
       self?.stopTimer = nil
       self?.finishStopping()
     }
@@ -108,7 +109,7 @@ final class TrackerDriver {
 
   func wake(now: Moment) {
     guard nextDeadline <= now else { return }
-    schedule.isPartialSeed = isPartialSeed
+    schedule.isPartialSeed = host.announceCounts.isPartialSeed
     schedule.timerFired(now: now, random: &random, into: &actions)
     carryOut()
   }
@@ -116,14 +117,17 @@ final class TrackerDriver {
   func close() {
     for operation in running.values { operation.cancel() }
     running = [:]
-    if let stopTimer { torrent.context.loop.cancel(stopTimer) }
+    if let stopTimer { host.context.loop.cancel(stopTimer) }
     stopTimer = nil
     whenStopped = nil
   }
 
-  private var isPartialSeed: Bool {
-    guard let swarm = torrent.swarm else { return false }
-    return swarm.isFinished && !swarm.isComplete
+  /// The torrent that goes on where a magnet link's metadata has come.
+  func move(to host: PeerHost) {
+    self.host = host
+    let counts = host.announceCounts
+    startDownloaded = counts.downloaded
+    startUploaded = counts.uploaded
   }
 
   // MARK: What the schedule says
@@ -134,18 +138,18 @@ final class TrackerDriver {
       actions.removeAll(keepingCapacity: true)
       for action in batch { carryOut(action) }
     }
-    torrent.rearm()
+    host.rearm()
   }
 
   private func carryOut(_ action: AnnounceSchedule.Action) {
-    let shared = torrent.context.shared
+    let shared = host.context.shared
     switch action {
     case .announce(let order): announce(order)
     case .cancelAnnounce(let number, _): running.removeValue(forKey: number)?.cancel()
     case .showWarning(let tracker, let text):
-      shared.report(.trackerWarned(torrent.infoHash, url: name(tracker), text: text))
+      shared.report(.trackerWarned(host.infoHash, url: name(tracker), text: text))
     case .showFailure(let tracker, let error):
-      shared.report(.trackerFailed(torrent.infoHash, url: name(tracker), reason: error.description))
+      shared.report(.trackerFailed(host.infoHash, url: name(tracker), reason: error.description))
     case .finishStopping: finishStopping()
     }
   }
@@ -161,46 +165,47 @@ final class TrackerDriver {
   }
 
   private func announce(_ order: AnnounceSchedule.Order) {
-    let shared = torrent.context.shared
-    let status = torrent.status()
+    let shared = host.context.shared
+    let counts = host.announceCounts
     let request = AnnounceRequest(
-      infoHash: torrent.infoHash, peerID: shared.peerID, port: shared.listenPort.load(ordering: .relaxed),
-      uploaded: max(0, status.uploadedBytes - startUploaded),
-      downloaded: max(0, status.downloadedBytes - startDownloaded), left: bytesLeft, event: order.event,
+      infoHash: host.infoHash, peerID: shared.peerID, port: shared.listenPort.load(ordering: .relaxed),
+      uploaded: max(0, counts.uploaded - startUploaded),
+      downloaded: max(0, counts.downloaded - startDownloaded), left: counts.left, event: order.event,
       numberWanted: order.numberWanted, key: order.key, trackerID: order.trackerID)
-    running[order.number] = torrent.context.trackerClient(torrent.binding).announce(
-      order.url, request, isFromUser: fromUser.contains(order.url), retransmissions: order.retransmissions
+    running[order.number] = host.context.trackerClient(host.binding).announce(
+      order.url, request, isFromUser: fromUser.contains(order.url), retransmissions: order.retransmissions,
+      more: order.event == .stopped ? nil : { [weak self] in self?.peersCame($0) }
     ) { [weak self] answer in
       self?.answered(order, answer)
     }
   }
 
-  /// Bytes of the torrent that are not here, wanted or not (BEP 3).
-  private var bytesLeft: Int64 {
-    let have = torrent.swarm?.have ?? Bitfield(capacity: torrent.geometry.pieceCount)
-    return torrent.geometry.totalLength - FileSelection.bytes(of: have, torrent.geometry)
-  }
-
   private func answered(_ order: AnnounceSchedule.Order, _ answer: Result<AnnounceReply, TrackerError>) {
     running[order.number] = nil
-    let now = torrent.now
+    let now = host.now
     switch answer {
     case .success(let reply):
       everReplied = true
-      torrent.context.shared.report(
-        .trackerReplied(torrent.infoHash, url: name(order.tracker), peers: reply.peers.count))
+      host.context.shared.report(
+        .trackerReplied(host.infoHash, url: name(order.tracker), peers: reply.peers.count))
       schedule.announceSucceeded(order.number, reply, now: now, random: &random, into: &actions)
       schedule.peerDemandChanged(false, now: now, random: &random, into: &actions)
-      if let address = reply.externalAddress {
-        let port = torrent.context.shared.listenPort.load(ordering: .relaxed)
-        torrent.swarm?.externalEndpoint = Endpoint(address: address, port: port)
-      }
-      if order.event != .stopped { torrent.swarm?.peersDiscovered(reply.peers, source: .tracker, now: now) }
+      if order.event != .stopped { peersCame(reply) }
     case .failure(let error):
       schedule.announceFailed(order.number, error, now: now, random: &random, into: &actions)
     }
     carryOut()
-    torrent.context.touch(torrent)
+    host.context.touch(host)
+  }
+
+  /// What one family of a tracker said.
+  private func peersCame(_ reply: AnnounceReply) {
+    if let address = reply.externalAddress {
+      let port = host.context.shared.listenPort.load(ordering: .relaxed)
+      host.externalEndpointFound(Endpoint(address: address, port: port))
+    }
+    host.peersFound(reply.peers, source: .tracker)
+    host.context.touch(host)
   }
 
   // MARK: Display
@@ -213,11 +218,4 @@ final class TrackerDriver {
         nextAnnounce: tracker.nextAnnounce.map { max(0, Int(($0 - now).seconds)) })
     }
   }
-}
-
-/// A text of a stranger, for a terminal or a log.
-func printable(_ text: String) -> String {
-  String(
-    String.UnicodeScalarView(
-      text.unicodeScalars.prefix(200).map { $0.value < 0x20 || $0.value == 0x7f ? "?" : $0 }))
 }

@@ -20,6 +20,14 @@ struct WriteRun: ~Copyable {
   }
 }
 
+/// Where a piece stands among those to be written: by torrent, then by number.
+struct WritePlace: Comparable {
+  var place: UInt64
+  var slot: Int
+
+  static func < (a: WritePlace, b: WritePlace) -> Bool { a.place < b.place }
+}
+
 extension PieceWorker {
   /// Hashes everything in order of all ready pieces, writes it, and reports pieces that are complete.
   func runBatch() {
@@ -29,7 +37,7 @@ extension PieceWorker {
     lastBatch = monotonicNow()
     for slot in batch { table[slot].isReady = false }
     hash(batch)
-    var verified: [Int] = []
+    verified.removeAll(keepingCapacity: true)
     var digests: [Int: [UInt64]] = [:]
     for slot in batch {
       guard let storage = table[slot].storage, table[slot].hashed == table[slot].places.count else {
@@ -44,17 +52,18 @@ extension PieceWorker {
         drop(slot)
         continue
       }
-      if failedBefore[storage.id]?.remove(piece) != nil {
+      if !failedBefore.isEmpty, failedBefore[storage.id]?.remove(piece) != nil {
         if failedBefore[storage.id]?.isEmpty == true { failedBefore[storage.id] = nil }
         digests[slot] = blockDigests(of: slot)
       }
       verified.append(slot)
     }
-    write(batch.filter { table[$0].storage != nil }) { table[$0].hashed }
+    write(batch) { table[$0].hashed }
     for slot in verified {
       // Dropped meanwhile when its torrent could not be written.
       guard let storage = table[slot].storage else { continue }
-      completions.append(storage, .pieceVerified(table[slot].piece, digests: digests[slot]))
+      let found = digests.isEmpty ? nil : digests[slot]
+      completions.append(storage, .pieceVerified(table[slot].piece, digests: found))
       table.remove(slot)
     }
     // The array goes back for the next batch, unless a piece became ready meanwhile.
@@ -72,7 +81,8 @@ extension PieceWorker {
     for slot in batch {
       if let stream = table[slot].stream { streamSlots[stream] = slot }
     }
-    var fed = batch.map { table[$0].hashed }
+    fed.removeAll(keepingCapacity: true)
+    for slot in batch { fed.append(table[slot].hashed) }
     while true {
       // Blocks that were written early are read back, a few of each piece in a round.
       var scratchUsed = 0
@@ -176,11 +186,15 @@ extension PieceWorker {
 
   /// Writes the blocks in memory of these pieces that lie before a limit of each, neighbours together.
   func write(_ slots: [Int], before limit: (Int) -> Int) {
-    let ordered = slots.sorted {
-      let (a, b) = (table[$0].storage?.id ?? 0, table[$1].storage?.id ?? 0)
-      return a != b ? a < b : table[$0].piece < table[$1].piece
+    writeOrder.removeAll(keepingCapacity: true)
+    for slot in slots {
+      guard let storage = table[slot].storage else { continue }
+      writeOrder.append(
+        WritePlace(place: UInt64(storage.id) << 32 | UInt64(table[slot].piece.rawValue), slot: slot))
     }
-    for slot in ordered {
+    writeOrder.sort()
+    for index in writeOrder.indices {
+      let slot = writeOrder[index].slot
       guard let storage = table[slot].storage else { continue }
       let geometry = storage.geometry
       let piece = table[slot].piece
@@ -221,7 +235,7 @@ extension PieceWorker {
       if table[slot].isReady { readyBlocks -= 1 }
     }
     held -= pending.segments.count
-    pool.release(pending.segments.lazy.map { $0.block })
+    pool.release(pending.segments)
     let length = pending.length
     core.count {
       $0.writtenBytes += length

@@ -9,22 +9,26 @@ extension PieceWorker {
   /// Segments shorter than this are left alone at first: short writes cost.
   private static let worthwhileBlocks = 16
 
-  func relieveIfNeeded(_ isAsked: Bool) {
-    guard held > 0 else { return }
+  /// - Parameter isAsked: whether somebody waits for the pool (``DiskService/relievePool()``).
+  /// - Returns: whether that still has to be answered: blocks that are queued come first.
+  func relieveIfNeeded(_ isAsked: Bool) -> Bool {
+    guard held > 0 else { return false }
     let isOverBudget = held - readyBlocks > tuning.heldBlocks
-    guard isAsked || isOverBudget || pool.available < tuning.lowWater else { return }
+    guard isAsked || isOverBudget || pool.available < tuning.lowWater else { return false }
     // What is ready first: it gives most for least.
     if !ready.isEmpty { runBatch() }
     var isEnough: Bool {
-      held == 0 || (pool.available >= 2 * tuning.lowWater && held <= tuning.heldBlocks * 3 / 4)
+      held == 0 || (pool.available >= tuning.relievedWater && held <= tuning.heldBlocks * 3 / 4)
     }
     // Blocks that wait in the queue may complete what is unfinished now: those first.
-    if isEnough || queue.hasJobs { return }
+    if isEnough { return false }
+    if queue.hasJobs { return isAsked }
     writeInOrderParts(of: PieceWorker.worthwhileBlocks) { isEnough }
-    if isEnough || pool.available >= tuning.lowWater { return }
+    if isEnough || pool.available >= tuning.feedWater { return false }
     writeInOrderParts(of: 1) { isEnough }
-    if isEnough { return }
+    if isEnough { return false }
     spill(fullestFirst(least: 1) { table[$0].held }) { isEnough }
+    return false
   }
 
   /// Pieces by some count of blocks, the largest first.

@@ -33,6 +33,11 @@ final class PieceWorker {
   var failedBefore: [UInt32: Set<PieceIndex>] = [:]
   var pending = WriteRun()
   var streamSlots: [StreamID: Int] = [:]
+  // Kept between batches, so that steady work takes no memory: pieces that came out right, how far each piece of the
+  // batch was given to the lanes, and the order to write in.
+  var verified: [Int] = []
+  var fed: [Int] = []
+  var writeOrder: [WritePlace] = []
 
   let queue: WorkQueue<PieceJob>
   private var jobs: [PieceJob] = []
@@ -63,8 +68,7 @@ final class PieceWorker {
       case .jobs: take()
       }
       if shouldRunBatch() { runBatch() }
-      relieveIfNeeded(isAskedToRelieve)
-      isAskedToRelieve = false
+      isAskedToRelieve = relieveIfNeeded(isAskedToRelieve)
       // Completions first: whoever is told that a fence was passed has then heard of all before it.
       completions.deliver()
       tally.report(to: core)
@@ -157,7 +161,7 @@ final class PieceWorker {
     table[slot].stream = nil
     guard table[slot].held > 0 else { return }
     held -= table[slot].held
-    pool.release(table[slot].places.lazy.filter(Assembly.isHeld).map { BlockID(rawValue: $0) })
+    pool.release(table[slot].places.filter(Assembly.isHeld).map { BlockID(rawValue: $0) })
     table[slot].held = 0
   }
 

@@ -13,6 +13,11 @@ struct DiskTuning: Sendable {
   var heldBlocks: Int
   /// With fewer blocks free in the pool than this, workers write out what they hold, whatever state it is in.
   var lowWater: Int
+  /// Blocks that are free after that in any case, if the workers hold as many. More than a loop leaves to uploads, or the
+  /// connections that wait for the pool would go on waiting.
+  var feedWater: Int
+  /// Blocks that are to be free after that if long runs are enough to write for it.
+  var relievedWater: Int
   /// Blocks of a torrent that may wait behind a job that runs alone.
   var waitingBlocks: Int
   /// Nanoseconds a complete piece waits for others to fill the lanes, and for neighbours to be written with.
@@ -34,6 +39,8 @@ struct DiskTuning: Sendable {
     batchBlocks = max(1, min(1024, capacity / 4 / workers))
     heldBlocks = max(1, capacity / 2 / workers)
     lowWater = max(2, capacity / 16)
+    feedWater = capacity / 8 + min(16, capacity / 16)
+    relievedWater = max(feedWater, capacity / 4)
     waitingBlocks = max(1, capacity / 16)
     workerScratch = max(1, min(32, capacity / (128 * workers)))
     checkScratch = max(1, min(128, capacity / (16 * checkers)))

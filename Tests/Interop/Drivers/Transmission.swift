@@ -11,8 +11,9 @@ struct Transmission: Client {
     -> (child: Child, remote: [String])
   {
     let home = try sandbox.directory("\(name)-home")
-    // Both families are always bound; the other one gets an address where nobody looks.
-    let elsewhere = Address(address.family == .v4 ? .v6 : .v4, 6).host
+    // Both families are always bound; the other one gets an address where nobody looks. Announces leave from the IPv4
+    // address, if one is named, whatever the tracker's family is.
+    let elsewhere = address.family == .v4 ? Address(.v6, 6).host : "0.0.0.0"
     let settings: [String: Any] = [
       "bind-address-ipv4": address.family == .v4 ? address.host : elsewhere,
       "bind-address-ipv6": address.family == .v6 ? address.host : elsewhere,

@@ -59,7 +59,6 @@ def settings(arguments):
             "tracker_completion_timeout": 20,
             "tracker_receive_timeout": 10,
             "download_rate_limit": arguments.download_limit,
-            "upload_rate_limit": arguments.upload_limit,
             "alert_mask": lt.alert.category_t.error_notification
             | lt.alert.category_t.status_notification
             | lt.alert.category_t.tracker_notification
@@ -81,6 +80,9 @@ def run(arguments):
     wanted.flags = lt.torrent_flags.disable_pex | lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd
     if arguments.no_tracker:
         wanted.trackers = []
+    # The session's own limit is not for peers of private networks, which all peers here are.
+    if arguments.upload_limit:
+        wanted.upload_limit = arguments.upload_limit
     handle = session.add_torrent(wanted)
     if arguments.no_tracker:
         handle.replace_trackers([])

@@ -52,10 +52,14 @@ final class Child: @unchecked Sendable {
       enter.dropFirst() + ["/bin/sh", "-c", Self.prologue, "sh", idFile.path, directory.path, outerProc.path]
       + command
     process.environment = environment
-    process.standardInput =
-      try input.map { try FileHandle(forReadingFrom: $0) } ?? FileHandle.nullDevice
-    process.standardOutput = try FileHandle(forWritingTo: standardOutput)
-    process.standardError = try FileHandle(forWritingTo: standardError)
+    let source = try input.map { try FileHandle(forReadingFrom: $0) }
+    let output = try FileHandle(forWritingTo: standardOutput)
+    let errors = try FileHandle(forWritingTo: standardError)
+    process.standardInput = source ?? FileHandle.nullDevice
+    process.standardOutput = output
+    process.standardError = errors
+    // The process has its own; ours would stay open for as long as anybody remembers it.
+    defer { for handle in [source, output, errors] { try? handle?.close() } }
     try process.runWithSignalsOpen()
   }
 

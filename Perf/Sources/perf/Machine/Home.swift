@@ -13,7 +13,7 @@ struct Home {
     }
     built = (executable as NSString).deletingLastPathComponent
     var folder = built
-    while folder != "/" && !FileManager.default.fileExists(atPath: folder + "/install-clients.sh") {
+    while folder != "/" && !FileManager.default.fileExists(atPath: folder + "/install.sh") {
       folder = (folder as NSString).deletingLastPathComponent
     }
     if folder == "/" { folder = FileManager.default.currentDirectoryPath + "/Perf" }

@@ -13,6 +13,9 @@ enum Instrument {
     if case .none = self { false } else { true }
   }
 
+  /// Whether only numbers are taken, which memory that is not warm does not change. A profile it would fill with faults.
+  var isCounting: Bool { files != nil }
+
   var files: CountFiles? {
     if case .counting(let files) = self { files } else { nil }
   }

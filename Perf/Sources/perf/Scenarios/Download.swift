@@ -22,7 +22,7 @@ struct Download: Scenario {
     defer { stage.clear() }
     let generator = try bench.generator(
       "seed", torrent, point, ["--listen", "\(Place.peerPort)", "--tracker", "\(Place.trackerPort)"])
-    if !instrument.disturbs { try bench.warm(for: point) }
+    if !instrument.isCounting { try bench.warm(for: point) }
     let job = Job(
       action: .download, torrents: [torrent], folder: stage.data, work: stage.work, peers: point.connections)
     let running = try bench.start(client, job, instrument)

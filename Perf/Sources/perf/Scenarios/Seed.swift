@@ -36,7 +36,7 @@ struct SeedScenario: Scenario {
     try generator.waitForEvent("ready", seconds: deadline(point))
     // Clients drop what they checked from the page cache (aria2, libtorrent and transmission all do): read it again.
     try bench.verify(torrent, in: data)
-    if !instrument.disturbs { try bench.warm(for: Point(size: 256 << 20, piece: 0)) }
+    if !instrument.isCounting { try bench.warm(for: Point(size: 256 << 20, piece: 0)) }
     let before = running.status.usage ?? Usage()
     let diskBefore = running.status.diskBytesRead ?? 0
     generator.say("go")

@@ -44,7 +44,7 @@ private struct Outcome: Equatable {
 }
 
 private func read(_ stream: [UInt8], _ first: MessageParser, isGrowing: Bool) -> Outcome {
-  var parser = first
+  let parser = first
   var outcome = Outcome()
   var end = isGrowing ? 0 : stream.count
   do throws(PeerProtocolError) {

@@ -26,7 +26,7 @@ if [ -n "$missing" ]; then
   # One by one: a package that a distribution does not have (linux-perf on Ubuntu) must not keep the others out.
   for package in $missing; do
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends "$package" ||
-      echo "install-clients: $package could not be installed; the harness does without it" >&2
+      echo "install: $package could not be installed; the harness does without it" >&2
   done
 fi
 
@@ -34,5 +34,5 @@ python=$here/.build-clients/bin/python
 if ! "$python" -c "import libtorrent; assert libtorrent.__version__.startswith('$libtorrent')" 2>/dev/null; then
   python3 -m venv "$here/.build-clients" &&
     "$python" -m pip install --quiet "libtorrent==$libtorrent" ||
-    echo "install-clients: libtorrent $libtorrent could not be installed from PyPI" >&2
+    echo "install: libtorrent $libtorrent could not be installed from PyPI" >&2
 fi
