@@ -181,5 +181,8 @@ public struct DataPathCounters: Sendable {
   public var copiedBytes: Int64 = 0
   /// Turns of all event loops.
   public var loopTurns: Int64 = 0
+  /// How late timers fired that were later than 99 of 100 others, and the longest turn, of the loop where they are worst.
+  public var timerLatenessNanoseconds: UInt64 = 0
+  public var longestTurnNanoseconds: UInt64 = 0
   public init() {}
 }

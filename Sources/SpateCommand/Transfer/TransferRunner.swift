@@ -252,11 +252,11 @@ actor TransferRunner {
   private func take(_ event: SessionEvent) async {
     switch event {
     case .stateChanged(let hash, let state):
-      guard let number = await refreshed(hash) else { return }
+      guard let number = jobByHash[hash], let status = await refresh(number) else { return }
       tell(.stateChanged(state), number)
       // A bar is there from the start, and full at the end, however short the time between.
       if view.interval < 1 { view.update(jobs.snapshot()) }
-      await judge(number)
+      await judge(number, status)
       // A place in the queue may have become free.
       loadMore()
     case .completed(let hash):
@@ -319,6 +319,12 @@ actor TransferRunner {
     if await refreshMagnet(number) != nil { return nil }
     guard let torrent = jobs[number].torrent else { return nil }
     let status = await torrent.status()
+    note(status, of: number)
+    return status
+  }
+
+  private func note(_ status: TorrentStatus, of number: Int) {
+    guard let torrent = jobs[number].torrent else { return }
     jobs[number].row = ProgressRow(status, contents: torrent.metainfo.info.layout.totalLength)
     if status.state == .failed {
       jobs[number].failure = jobs[number].failure ?? status.error
@@ -326,22 +332,36 @@ actor TransferRunner {
       jobs[number].failure = nil
       jobs[number].toldFailure = nil
     }
-    return status
   }
 
   private func tick() async {
-    for number in jobs.active.sorted() { await judge(number) }
+    // Thousands of seeds that nobody looks at, and that end with the command, need not be asked every second.
+    if plan.goal.isTimed || !(view is SilentProgress) { await judgeAll() }
     guard now - lastUpdate >= view.interval - 0.01 else { return }
     lastUpdate = now
     view.update(jobs.snapshot())
   }
 
+  private func judgeAll() async {
+    let numbers = jobs.active.sorted()
+    let torrents = numbers.compactMap { jobs[$0].torrent }
+    for number in numbers where jobs[number].magnet != nil { await judgeMagnet(number) }
+    guard let session else { return }
+    for status in await session.statuses(of: torrents) {
+      guard let number = jobByHash[status.infoHash] else { continue }
+      note(status, of: number)
+      await judge(number, status)
+    }
+  }
+
   /// Looks at a torrent, and ends it if it is done.
   private func judge(_ number: Int) async {
     if jobs[number].magnet != nil { return await judgeMagnet(number) }
-    guard let status = await refresh(number), case .active(let torrent, var watch) = jobs[number].phase else {
-      return
-    }
+    if let status = await refresh(number) { await judge(number, status) }
+  }
+
+  private func judge(_ number: Int, _ status: TorrentStatus) async {
+    guard case .active(let torrent, var watch) = jobs[number].phase else { return }
     let verdict = watch.observe(TransferSample(status), now: now)
     jobs.enter(.active(torrent, watch), number)
     switch verdict {

@@ -16,6 +16,9 @@ struct TransferGoal: Hashable, Sendable {
 
   /// Whether there is anything to do once all is there.
   var seeds: Bool { kind == .seed || seedRatio != nil || seedTime != nil }
+
+  /// Whether it can be met, or given up, by time or counts alone, without an event that tells.
+  var isTimed: Bool { seedRatio != nil || seedTime != nil || (kind == .download && timeout != nil) }
 }
 
 /// What the watch looks at. Sizes in bytes.
