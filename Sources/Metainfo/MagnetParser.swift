@@ -13,7 +13,9 @@ extension MagnetLink {
     // Links come out of mails and pages with white space around them.
     while let last = bytes.last, last <= 0x20 { bytes.removeLast() }
     let start = bytes.firstIndex { $0 > 0x20 } ?? bytes.count
-    guard bytes.count - start <= Self.lengthLimit else { throw MagnetError(.tooLong(limit: Self.lengthLimit)) }
+    guard bytes.count - start <= Self.lengthLimit else {
+      throw MagnetError(.tooLong(limit: Self.lengthLimit))
+    }
     let link = bytes[start...]
     let scheme = Array("magnet:?".utf8)
     guard link.count >= scheme.count,
@@ -75,7 +77,9 @@ private struct MagnetReader {
   }
 
   private static func decoded(_ raw: ArraySlice<UInt8>, _ name: String) throws(MagnetError) -> [UInt8] {
-    guard let bytes = PercentEncoding.decode(raw.span) else { throw MagnetError(.malformedEscape, field: name) }
+    guard let bytes = PercentEncoding.decode(raw.span) else {
+      throw MagnetError(.malformedEscape, field: name)
+    }
     return bytes
   }
 

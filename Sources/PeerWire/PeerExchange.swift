@@ -67,22 +67,29 @@ public enum PeerExchange {
     var message = Message()
     var seen: Set<Endpoint> = []
     let count6 = try count(root, "added6", isV4: false)
-    try read(root, "added", isV4: true, limit: contactLimit - min(count6, contactLimit / 2)) { endpoint, index in
+    try read(root, "added", isV4: true, limit: contactLimit - min(count6, contactLimit / 2)) {
+      endpoint, index in
       guard seen.insert(endpoint).inserted else { return false }
       message.added.append(Contact(endpoint, flags: flags(root, "added.f", index)))
       return true
-    } ignored: { message.ignoredCount += $0 }
+    } ignored: {
+      message.ignoredCount += $0
+    }
     try read(root, "added6", isV4: false, limit: contactLimit - message.added.count) { endpoint, index in
       guard seen.insert(endpoint).inserted else { return false }
       message.added.append(Contact(endpoint, flags: flags(root, "added6.f", index)))
       return true
-    } ignored: { message.ignoredCount += $0 }
+    } ignored: {
+      message.ignoredCount += $0
+    }
     for (key, isV4) in [("dropped", true), ("dropped6", false)] {
       try read(root, key, isV4: isV4, limit: contactLimit - message.dropped.count) { endpoint, _ in
         guard seen.insert(endpoint).inserted else { return false }
         message.dropped.append(endpoint)
         return true
-      } ignored: { message.ignoredCount += $0 }
+      } ignored: {
+        message.ignoredCount += $0
+      }
     }
     return message
   }

@@ -47,7 +47,8 @@ public struct ExtensionRegistry: Sendable {
 
   /// What is left for a torrent whose peers may come from its own trackers only (BEP 27): neither peers nor metadata
   /// go to others.
-  public static let privateTorrent = standard.without(Metadata.registration).without(PeerExchange.registration)
+  public static let privateTorrent = standard.without(Metadata.registration).without(
+    PeerExchange.registration)
 
   /// The same registry without one extension, as the user may want it.
   public func without(_ item: WireExtension) -> ExtensionRegistry {

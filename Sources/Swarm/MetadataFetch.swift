@@ -130,7 +130,9 @@ public struct MetadataFetch: Sendable {
   /// A peer takes metadata messages and says in its extended handshake how long the metadata is. To be called for every
   /// handshake that says so.
   public mutating func offered(by key: PeerKey, at endpoint: Endpoint, length: Int, now: Moment) {
-    guard !isComplete, length > 0, length <= configuration.lengthLimit, !convicted.contains(endpoint) else { return }
+    guard !isComplete, length > 0, length <= configuration.lengthLimit, !convicted.contains(endpoint) else {
+      return
+    }
     while sources.count <= key.offset { sources.append(nil) }
     if let known = sources[key.offset] {
       // The metadata of an info-hash never changes.

@@ -63,7 +63,9 @@ public final class MetadataSwarm {
   public init(
     configuration: SwarmConfiguration, fetch: MetadataFetch.Configuration = .init(), seed: UInt64, now: Moment
   ) {
-    guard let sha1 = configuration.sha1 else { preconditionFailure("metadata cannot be checked without SHA-1") }
+    guard let sha1 = configuration.sha1 else {
+      preconditionFailure("metadata cannot be checked without SHA-1")
+    }
     self.configuration = configuration
     self.book = PeerBook(configuration)
     self.fetch = MetadataFetch(infoHash: configuration.infoHash, configuration: fetch, sha1: sha1)

@@ -101,7 +101,9 @@ struct PeerExchangeLog {
         place -= 1
         guard let contact = present[place] else { continue }
         since = contact.number
-        guard tells(contact), added[contact.endpoint] == nil, dropped[contact.endpoint] == nil else { continue }
+        guard tells(contact), added[contact.endpoint] == nil, dropped[contact.endpoint] == nil else {
+          continue
+        }
         added[contact.endpoint] = contact
         order.append(contact.endpoint)
       }

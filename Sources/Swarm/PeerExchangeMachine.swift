@@ -81,7 +81,8 @@ public struct PeerExchangeMachine: Sendable {
 
   /// A connection stands. `listensOn` is where the peer can be connected to: where we dialled, or nil until an incoming
   /// peer says its port.
-  public mutating func peerConnected(_ key: PeerKey, at address: IPAddress, listensOn: Endpoint?, now: Moment) {
+  public mutating func peerConnected(_ key: PeerKey, at address: IPAddress, listensOn: Endpoint?, now: Moment)
+  {
     while partners.count <= key.offset { partners.append(nil) }
     precondition(partners[key.offset] == nil, "the key is in use")
     partners[key.offset] = Partner(
@@ -119,7 +120,9 @@ public struct PeerExchangeMachine: Sendable {
     }
   }
 
-  private func partner(_ key: PeerKey) -> Partner? { key.offset < partners.count ? partners[key.offset] : nil }
+  private func partner(_ key: PeerKey) -> Partner? {
+    key.offset < partners.count ? partners[key.offset] : nil
+  }
 
   /// Forgets what everybody was told; and beyond that, so that it need not be done soon again, half of what is kept.
   private mutating func trim() {

@@ -66,7 +66,9 @@ public struct LocalAnnounce: Hashable, Sendable {
     while lines.next() {
       // An empty line ends the headers.
       if lines.range.isEmpty { break }
-      guard let (name, value) = lines.header(bytes) else { throw .malformedHeader(offset: lines.range.lowerBound) }
+      guard let (name, value) = lines.header(bytes) else {
+        throw .malformedHeader(offset: lines.range.lowerBound)
+      }
       switch name {
       case "port":
         guard (1...5).contains(value.count), value.allSatisfy({ $0.isDigit }),

@@ -64,24 +64,28 @@ import TorrentModel
     #expect(try parse("xs=http://x/y.torrent&xt=urn:btih:\(Self.hex)").mutableTorrent == nil)
   }
 
-  @Test(arguments: [
-    ("xt=urn:btih:\(hex)0", .malformedInfoHash, "xt"), ("xt.7=urn:btih:abc", .malformedInfoHash, "xt.7"),
-    ("xt=urn:btih:\(hex.dropLast())g", .malformedInfoHash, "xt"),
-    ("xt=urn:btih:yex6dqdlxisuvhoj6um3gnnkpqjwpke1", .malformedInfoHash, "xt"),
-    ("xt=urn:btih:", .malformedInfoHash, "xt"), ("xt=urn:btih:%zz", .malformedEscape, "xt"),
-    ("xt=urn:btih:%4", .malformedEscape, "xt"), ("xt=urn:btmh:\(multihash)", .version2Only, "xt"),
-    ("xt=urn:btih:\(hex)&xt=urn:btmh:1220ab", .malformedMultihash, "xt"),
-    ("xt=urn:btmh:1114\(hex)", .unknownMultihash, "xt"), ("xt=urn:btmh:", .malformedMultihash, "xt"),
-    ("", .namesNoTorrent, "xt"), ("dn=x", .namesNoTorrent, "xt"), ("xt", .namesNoTorrent, "xt"),
-    ("xt=urn:sha1:ABC", .namesNoTorrent, "xt"), ("xs=urn:btpk:abcd", .malformedPublicKey, "xs"),
-    ("xs=urn:btpk:\(key)&s=6", .malformedSalt, "s"),
-    ("xs=urn:btpk:\(key)&s=\(String(repeating: "ab", count: 65))", .malformedSalt, "s"),
-    ("xt=urn:btih:\(hex)&so=", .malformedSelection, "so"), ("xt=urn:btih:\(hex)&so=1,", .malformedSelection, "so"),
-    ("xt=urn:btih:\(hex)&so=3-1", .malformedSelection, "so"), ("xt=urn:btih:\(hex)&so=1-2-3", .malformedSelection, "so"),
-    ("xt=urn:btih:\(hex)&so=-1", .malformedSelection, "so"), ("xt=urn:btih:\(hex)&so=a", .malformedSelection, "so"),
-    ("xt=urn:btih:\(hex)&so=99999999999999999999", .malformedSelection, "so"),
-    ("xt=urn:btih:\(hex)&so=0-1048576", .selectionTooLarge(limit: 1 << 20), "so"),
-  ] as [(String, MagnetError.Problem, String)])
+  @Test(
+    arguments: [
+      ("xt=urn:btih:\(hex)0", .malformedInfoHash, "xt"), ("xt.7=urn:btih:abc", .malformedInfoHash, "xt.7"),
+      ("xt=urn:btih:\(hex.dropLast())g", .malformedInfoHash, "xt"),
+      ("xt=urn:btih:yex6dqdlxisuvhoj6um3gnnkpqjwpke1", .malformedInfoHash, "xt"),
+      ("xt=urn:btih:", .malformedInfoHash, "xt"), ("xt=urn:btih:%zz", .malformedEscape, "xt"),
+      ("xt=urn:btih:%4", .malformedEscape, "xt"), ("xt=urn:btmh:\(multihash)", .version2Only, "xt"),
+      ("xt=urn:btih:\(hex)&xt=urn:btmh:1220ab", .malformedMultihash, "xt"),
+      ("xt=urn:btmh:1114\(hex)", .unknownMultihash, "xt"), ("xt=urn:btmh:", .malformedMultihash, "xt"),
+      ("", .namesNoTorrent, "xt"), ("dn=x", .namesNoTorrent, "xt"), ("xt", .namesNoTorrent, "xt"),
+      ("xt=urn:sha1:ABC", .namesNoTorrent, "xt"), ("xs=urn:btpk:abcd", .malformedPublicKey, "xs"),
+      ("xs=urn:btpk:\(key)&s=6", .malformedSalt, "s"),
+      ("xs=urn:btpk:\(key)&s=\(String(repeating: "ab", count: 65))", .malformedSalt, "s"),
+      ("xt=urn:btih:\(hex)&so=", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=1,", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=3-1", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=1-2-3", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=-1", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=a", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=99999999999999999999", .malformedSelection, "so"),
+      ("xt=urn:btih:\(hex)&so=0-1048576", .selectionTooLarge(limit: 1 << 20), "so"),
+    ] as [(String, MagnetError.Problem, String)])
   func errorsNameTheField(fields: String, problem: MagnetError.Problem, field: String) {
     do throws(MagnetError) {
       _ = try parse(fields)
@@ -92,16 +96,20 @@ import TorrentModel
     }
   }
 
-  @Test(arguments: [
-    ("dn=", .malformedText, "dn"), ("dn=%f", .malformedEscape, "dn"), ("xl=-1", .malformedLength, "xl"),
-    ("xl=9223372036854775808", .malformedLength, "xl"), ("xl=", .malformedLength, "xl"), ("tr=", .malformedText, "tr"),
-    ("tr.3=http%3A%2F%2Fa%0d%0ab", .malformedText, "tr.3"), ("ws=%ff%fe", .malformedText, "ws"),
-    ("tr=http://a b", .malformedText, "tr"), ("x.pe=1.2.3.4", .malformedPeer, "x.pe"),
-    ("x.pe=1.2.3.4:0", .malformedPeer, "x.pe"), ("x.pe=1.2.3.4:65536", .malformedPeer, "x.pe"),
-    ("x.pe=2001:db8::1:80", .malformedPeer, "x.pe"), ("x.pe=[2001:db8::1]", .malformedPeer, "x.pe"),
-    ("x.pe=:80", .malformedPeer, "x.pe"), ("x.pe=a..b:80", .malformedPeer, "x.pe"), ("x.pe=1.2.3:80", .malformedPeer, "x.pe"),
-    ("x.pe=a:+8", .malformedPeer, "x.pe"), ("x.pe=224.0.0.1:8", .malformedPeer, "x.pe"), ("x.pe.2=0x7f:1", .malformedPeer, "x.pe.2"),
-  ] as [(String, MagnetError.Problem, String)])
+  @Test(
+    arguments: [
+      ("dn=", .malformedText, "dn"), ("dn=%f", .malformedEscape, "dn"), ("xl=-1", .malformedLength, "xl"),
+      ("xl=9223372036854775808", .malformedLength, "xl"), ("xl=", .malformedLength, "xl"),
+      ("tr=", .malformedText, "tr"),
+      ("tr.3=http%3A%2F%2Fa%0d%0ab", .malformedText, "tr.3"), ("ws=%ff%fe", .malformedText, "ws"),
+      ("tr=http://a b", .malformedText, "tr"), ("x.pe=1.2.3.4", .malformedPeer, "x.pe"),
+      ("x.pe=1.2.3.4:0", .malformedPeer, "x.pe"), ("x.pe=1.2.3.4:65536", .malformedPeer, "x.pe"),
+      ("x.pe=2001:db8::1:80", .malformedPeer, "x.pe"), ("x.pe=[2001:db8::1]", .malformedPeer, "x.pe"),
+      ("x.pe=:80", .malformedPeer, "x.pe"), ("x.pe=a..b:80", .malformedPeer, "x.pe"),
+      ("x.pe=1.2.3:80", .malformedPeer, "x.pe"),
+      ("x.pe=a:+8", .malformedPeer, "x.pe"), ("x.pe=224.0.0.1:8", .malformedPeer, "x.pe"),
+      ("x.pe.2=0x7f:1", .malformedPeer, "x.pe.2"),
+    ] as [(String, MagnetError.Problem, String)])
   func hintsThatMakeNoSenseAreLeftAside(field: String, problem: MagnetError.Problem, name: String) throws {
     let link = try parse("xt=urn:btih:\(Self.hex)&\(field)&dn=good&xl=5&tr=http://good/&x.pe=good:5")
     #expect(link.warnings == [MagnetError(problem, field: name)])
@@ -110,10 +118,15 @@ import TorrentModel
   }
 
   @Test func whatIsNoMagnetLinkIsCalledThat() {
-    for text in ["", "magnet", "magnet:", "magnet?xt=urn:btih:\(Self.hex)", "http://x/?xt=urn:btih:\(Self.hex)", Self.hex] {
+    for text in [
+      "", "magnet", "magnet:", "magnet?xt=urn:btih:\(Self.hex)", "http://x/?xt=urn:btih:\(Self.hex)",
+      Self.hex,
+    ] {
       #expect(throws: MagnetError(.notAMagnetLink)) { try MagnetLink(parsing: text) }
     }
-    #expect(MagnetLink.isMagnetLink("MAGNET:?x") && !MagnetLink.isMagnetLink("magne") && !MagnetLink.isMagnetLink("/tmp/a"))
+    #expect(
+      MagnetLink.isMagnetLink("MAGNET:?x") && !MagnetLink.isMagnetLink("magne")
+        && !MagnetLink.isMagnetLink("/tmp/a"))
     #expect((try? MagnetLink(parsing: "  Magnet:?xt=urn:btih:\(Self.hex)\r\n"))?.infoHash == Self.hash)
   }
 
@@ -122,16 +135,19 @@ import TorrentModel
     #expect(throws: MagnetError(.tooLong(limit: 64 << 10))) {
       try parse("\(base)&dn=\(String(repeating: "x", count: 64 << 10))")
     }
-    let long = try parse("\(base)&dn=\(String(repeating: "x", count: 5000))&tr=\(String(repeating: "y", count: 5000))")
+    let long = try parse(
+      "\(base)&dn=\(String(repeating: "x", count: 5000))&tr=\(String(repeating: "y", count: 5000))")
     #expect((long.name?.utf8.count ?? 0) < 1100 && long.trackers.isEmpty && long.warnings.count == 1)
     let trackers = try parse(base + (0..<2000).map { "&tr=u://\($0)" }.joined())
-    #expect(trackers.trackers.count == 512 && trackers.warnings == [MagnetError(.tooMany(limit: 512), field: "tr")])
+    #expect(
+      trackers.trackers.count == 512 && trackers.warnings == [MagnetError(.tooMany(limit: 512), field: "tr")])
     let peers = try parse(base + (1..<2000).map { "&x.pe=h:\($0)" }.joined())
     #expect(peers.peers.count == 256 && peers.warnings.count == 1)
     #expect(throws: MagnetError.self) {
       try parse(base + "&so=" + (0..<20_000).map { _ in "1" }.joined(separator: ","))
     }
-    let hashes = try parse((100..<200).map { "xt=urn:btih:\(Self.hex.dropLast(3))\($0)" }.joined(separator: "&"))
+    let hashes = try parse(
+      (100..<200).map { "xt=urn:btih:\(Self.hex.dropLast(3))\($0)" }.joined(separator: "&"))
     #expect(hashes.infoHashes.count == 64 && hashes.warnings.count == 1)
     let noisy = try parse(base + (0..<3000).map { "&xl.\($0)=x" }.joined())
     #expect(noisy.warnings.count == 100)
@@ -152,18 +168,23 @@ import TorrentModel
     var random = SeededRandom(seed: 53)
     let letters = Array("abcXYZ0189 -._~&=%+?#/é漢")
     func text() -> String {
-      String((0..<Int.random(in: 1...20, using: &random)).map { _ in letters.randomElement(using: &random) ?? "x" })
+      String(
+        (0..<Int.random(in: 1...20, using: &random)).map { _ in letters.randomElement(using: &random) ?? "x" }
+      )
     }
     for _ in 0..<500 {
       var link = MagnetLink(infoHashes: [Bool.random(using: &random) ? Self.hash : Self.other])
       if Bool.random(using: &random) { link.name = text() }
       if Bool.random(using: &random) { link.length = Int64.random(in: 0 ... .max, using: &random) }
       if Bool.random(using: &random) {
-        link.mutableTorrent = .init(publicKey: [UInt8](repeating: 7, count: 32), salt: Array(text().utf8.prefix(64)))
+        link.mutableTorrent = .init(
+          publicKey: [UInt8](repeating: 7, count: 32), salt: Array(text().utf8.prefix(64)))
       }
       for tier in 0..<Int.random(in: 0...3, using: &random) {
         link.trackers.append(
-          (0..<Int.random(in: 1...2, using: &random)).map { "http://\(tier).\($0)/\(text().replacing(" ", with: "_"))" })
+          (0..<Int.random(in: 1...2, using: &random)).map {
+            "http://\(tier).\($0)/\(text().replacing(" ", with: "_"))"
+          })
       }
       link.webSeeds = (0..<Int.random(in: 0...2, using: &random)).map { "https://w/\($0)" }
       if Bool.random(using: &random) { link.selection = [3...5, 9...9] }
@@ -179,7 +200,8 @@ import TorrentModel
     for _ in 0..<20_000 {
       var damaged = whole
       for _ in 0..<Int.random(in: 1...4, using: &random) {
-        damaged[Int.random(in: 8..<damaged.count, using: &random)] = .random(in: .min ... .max, using: &random)
+        damaged[Int.random(in: 8..<damaged.count, using: &random)] = .random(
+          in: .min ... .max, using: &random)
       }
       guard var link = try? MagnetLink(parsing: String(decoding: damaged, as: UTF8.self)) else { continue }
       // Warnings are about the text, not about the link.
@@ -198,7 +220,8 @@ import TorrentModel
       parsing: "magnet:?xt=urn:btih:\(hash)&tr=http://a/announce&tr=udp://b:1&ws=http://w/&dn=other")
     let metainfo = try TorrentMetainfo(info: info, infoHash: hash, magnet: magnet)
     #expect(metainfo.info.infoHash == hash && Array(metainfo.info.encoded) == info)
-    #expect(metainfo.trackers == [["http://a/announce"], ["udp://b:1"]] && metainfo.webSeeds == ["http://w/"])
+    #expect(
+      metainfo.trackers == [["http://a/announce"], ["udp://b:1"]] && metainfo.webSeeds == ["http://w/"])
     #expect(metainfo.warnings.isEmpty)
     let file = metainfo.encoded()
     let again = try TorrentMetainfo.parse(file)

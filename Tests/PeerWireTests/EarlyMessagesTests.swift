@@ -18,35 +18,40 @@ import TorrentModel
   static let have20 = PeerMessage.have(PieceIndex(20))
 
   /// 21 pieces, so three bytes with three bits to spare.
-  @Test(arguments: [
-    ([], []),
-    ([.haveAll], [.haveAll]),
-    ([.haveNone], [.haveNone]),
-    ([.haveNone, have20], [have20]),
-    ([have20, .have(PieceIndex(3)), have20], [.have(PieceIndex(3)), have20]),
-    ([.bitfield(set([0, 20]))], [.bitfield(set([0, 20], capacity: 21))]),
-    ([.bitfield(set([0])), have20], [.bitfield(set([0, 20], capacity: 21))]),
-    ([have20, .bitfield(set([0]))], [.bitfield(set([0, 20], capacity: 21))]),
-    ([.haveAll, have20], [.haveAll]),
-    ([.interested, .unchoke], [.interested, .unchoke]),
-    ([.interested, .unchoke, .choke, .notInterested], []),
-    (
-      [.allowedFast(PieceIndex(2)), .allowedFast(PieceIndex(2)), .suggest(PieceIndex(9)), .port(5), .keepAlive],
-      [.allowedFast(PieceIndex(2))]
-    ),
-  ] as [([PeerMessage], [PeerMessage])])
+  @Test(
+    arguments: [
+      ([], []),
+      ([.haveAll], [.haveAll]),
+      ([.haveNone], [.haveNone]),
+      ([.haveNone, have20], [have20]),
+      ([have20, .have(PieceIndex(3)), have20], [.have(PieceIndex(3)), have20]),
+      ([.bitfield(set([0, 20]))], [.bitfield(set([0, 20], capacity: 21))]),
+      ([.bitfield(set([0])), have20], [.bitfield(set([0, 20], capacity: 21))]),
+      ([have20, .bitfield(set([0]))], [.bitfield(set([0, 20], capacity: 21))]),
+      ([.haveAll, have20], [.haveAll]),
+      ([.interested, .unchoke], [.interested, .unchoke]),
+      ([.interested, .unchoke, .choke, .notInterested], []),
+      (
+        [
+          .allowedFast(PieceIndex(2)), .allowedFast(PieceIndex(2)), .suggest(PieceIndex(9)), .port(5),
+          .keepAlive,
+        ],
+        [.allowedFast(PieceIndex(2))]
+      ),
+    ] as [([PeerMessage], [PeerMessage])])
   func whatWasSaidIsSaidAgain(said: [PeerMessage], again: [PeerMessage]) throws {
     #expect(try Self.early(said).messages(for: oddGeometry) == again)
   }
 
-  @Test(arguments: [
-    ([.have(PieceIndex(21))], .noSuchPiece(.have, PieceIndex(21))),
-    ([.have(PieceIndex(Limits.pieceCount - 1))], .noSuchPiece(.have, PieceIndex(Limits.pieceCount - 1))),
-    ([.bitfield(set([21]))], .spareBitsSet),
-    ([.bitfield(Bitfield(capacity: 16))], .wrongLength(.bitfield, length: 3, expected: 4)),
-    ([.bitfield(Bitfield(capacity: 32))], .wrongLength(.bitfield, length: 5, expected: 4)),
-    ([.allowedFast(PieceIndex(21))], .noSuchPiece(.allowedFast, PieceIndex(21))),
-  ] as [([PeerMessage], PeerProtocolError)])
+  @Test(
+    arguments: [
+      ([.have(PieceIndex(21))], .noSuchPiece(.have, PieceIndex(21))),
+      ([.have(PieceIndex(Limits.pieceCount - 1))], .noSuchPiece(.have, PieceIndex(Limits.pieceCount - 1))),
+      ([.bitfield(set([21]))], .spareBitsSet),
+      ([.bitfield(Bitfield(capacity: 16))], .wrongLength(.bitfield, length: 3, expected: 4)),
+      ([.bitfield(Bitfield(capacity: 32))], .wrongLength(.bitfield, length: 5, expected: 4)),
+      ([.allowedFast(PieceIndex(21))], .noSuchPiece(.allowedFast, PieceIndex(21))),
+    ] as [([PeerMessage], PeerProtocolError)])
   func whatDoesNotFitIsRefused(said: [PeerMessage], error: PeerProtocolError) {
     #expect(throws: error) { try Self.early(said).messages(for: oddGeometry) }
   }

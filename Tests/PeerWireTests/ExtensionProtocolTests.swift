@@ -76,7 +76,9 @@ import TorrentModel
     #expect(try decode("d\(entry)e") == ExtendedHandshake())
   }
 
-  @Test(arguments: ["i0e", "i-1e", "i33554433e", "i2147483648e", "i9223372036854775807e", "3:100", "li5ee", "de"])
+  @Test(arguments: [
+    "i0e", "i-1e", "i33554433e", "i2147483648e", "i9223372036854775807e", "3:100", "li5ee", "de",
+  ])
   func noLengthOfMetadataBeyondTheLimitIsBelieved(value: String) throws {
     #expect(try decode("d13:metadata_size\(value)e").metadataSize == nil)
   }

@@ -209,7 +209,8 @@ private let knownMessages: [(message: PeerMessage, hex: String)] = [
     }
     parser.geometry = oddGeometry
     let block = BlockRequest(piece: PieceIndex(20), begin: 0, length: 1000)
-    #expect(try parser.next(in: PeerMessage.request(block).encoded.span) == .message(.request(block), length: 17))
+    #expect(
+      try parser.next(in: PeerMessage.request(block).encoded.span) == .message(.request(block), length: 17))
     #expect(throws: PeerProtocolError.noSuchPiece(.have, PieceIndex(21))) {
       try parser.next(in: PeerMessage.have(PieceIndex(21)).encoded.span)
     }

@@ -94,7 +94,8 @@ import TorrentModel
     for _ in 0..<20_000 {
       var damaged = whole
       for _ in 0..<Int.random(in: 1...4, using: &random) {
-        damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: .min ... .max, using: &random)
+        damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(
+          in: .min ... .max, using: &random)
       }
       guard let message = try? Metadata.decode(damaged.span) else { continue }
       if case .data(let piece, let length, let bytes) = message {

@@ -60,7 +60,9 @@ import TorrentModel
   @Test func noMoreThanFiftyAreTaken() throws {
     let many = (0..<400).map { endpoint($0) }
     let many6 = (0..<400).map { endpoint($0, isV4: false) }
-    var message = try decode([entry("added", compact(many)), entry("dropped", compact(Array(many.reversed())))])
+    var message = try decode([
+      entry("added", compact(many)), entry("dropped", compact(Array(many.reversed()))),
+    ])
     #expect(message.added.map(\.endpoint) == Array(many.prefix(50)))
     #expect(message.dropped.count == 50 && message.ignoredCount == 700)
     // Neither family keeps the other out.
@@ -72,7 +74,9 @@ import TorrentModel
   }
 
   @Test func whatIsNobodysAddressIsLeftAside() throws {
-    let bad = ["0.0.0.0:1", "1.2.3.4:0", "224.0.0.1:80", "239.192.152.143:6771", "255.255.255.255:80", "0.1.2.3:9"]
+    let bad = [
+      "0.0.0.0:1", "1.2.3.4:0", "224.0.0.1:80", "239.192.152.143:6771", "255.255.255.255:80", "0.1.2.3:9",
+    ]
     let bad6 = ["[::]:80", "[ff02::1]:80", "[2001:db8::1]:0"]
     let message = try decode([
       entry("added", compact((bad + ["1.2.3.4:5", "1.2.3.4:5"]).map { Endpoint($0)! })),
@@ -92,7 +96,9 @@ import TorrentModel
   }
 
   @Test func nonsenseIsRefused() {
-    for text in ["", "le", "d5:addedi1ee", "d5:added5:abcdee", "d6:added65:abcdee", "d7:dropped7:abcdefge", "d5:added"] {
+    for text in [
+      "", "le", "d5:addedi1ee", "d5:added5:abcdee", "d6:added65:abcdee", "d7:dropped7:abcdefge", "d5:added",
+    ] {
       #expect(throws: PeerProtocolError.self) { try PeerExchange.decode(Array(text.utf8).span) }
     }
     let deep = String(repeating: "l", count: 100) + String(repeating: "e", count: 100)

@@ -12,19 +12,24 @@ import TorrentModel
     scenario.leechers = 199
     scenario.isIntroducedByOne = true
     scenario.exchangesPeers = true
-    scenario.pieces = 40
-    scenario.bandwidth = 30_000...90_000
+    scenario.endsWhenFilled = true
+    scenario.pieces = 150
+    scenario.bandwidth = 60_000...200_000
     scenario.checkEvery = 197
     SwarmSimulationTests.run(scenario, seeds: 1) { world in
       let filled = world.nodes.compactMap(\.filledAt).sorted()
       #expect(filled.count == 200, "\(200 - filled.count) nodes never had enough peers")
-      #expect((filled.last ?? .distantFuture) < .zero + .seconds(120), "the last had them at \(String(describing: filled.last))")
+      #expect(
+        (filled.last ?? .distantFuture) < .zero + .seconds(120),
+        "the last had them at \(String(describing: filled.last))")
       for node in world.nodes.dropFirst() {
         let sources = node.swarm.snapshot(now: world.now).knownSources
         #expect(sources.tracker <= 1)
       }
       if SwarmSimulationTests.isVerbose {
-        print("filled: median \(filled[filled.count / 2].nanoseconds / 1_000_000) ms, last \((filled.last?.nanoseconds ?? 0) / 1_000_000) ms")
+        print(
+          "filled: median \(filled[filled.count / 2].nanoseconds / 1_000_000) ms, last \((filled.last?.nanoseconds ?? 0) / 1_000_000) ms"
+        )
       }
     }
   }
@@ -47,7 +52,9 @@ import TorrentModel
       let bans = honest.reduce(0) { $0 + $1.banned.count }
       #expect(bans > 0, "nobody was convicted")
       if SwarmSimulationTests.isVerbose {
-        print("metadata: median \(times[times.count / 2].nanoseconds / 1_000_000) ms, last \((times.last?.nanoseconds ?? 0) / 1_000_000) ms, bans \(bans)")
+        print(
+          "metadata: median \(times[times.count / 2].nanoseconds / 1_000_000) ms, last \((times.last?.nanoseconds ?? 0) / 1_000_000) ms, bans \(bans)"
+        )
       }
     }
   }

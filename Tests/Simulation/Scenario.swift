@@ -32,6 +32,8 @@ struct Scenario {
   var isSequential = false
   /// Everybody is told of the first node only, and has to learn of the others from peers (BEP 11).
   var isIntroducedByOne = false
+  /// The run is over when everybody has nearly as many connections as it may have, not when everybody is complete.
+  var endsWhenFilled = false
   /// Peers tell each other of peers.
   var exchangesPeers = false
   /// Leechers know the info-hash only, and get this many bytes of metadata from others (BEP 9); 0 for known metadata.

@@ -70,7 +70,9 @@ extension World {
     guard let liar = nodes.firstIndex(where: { $0.endpoint.address == address }) else {
       return fail("node \(node) bans an unknown address")
     }
-    if nodes[liar].fault != .lies, nodes[liar].fault != .liesAboutMetadata { fail("node \(node) bans the innocent node \(liar)") }
+    if nodes[liar].fault != .lies, nodes[liar].fault != .liesAboutMetadata {
+      fail("node \(node) bans the innocent node \(liar)")
+    }
     nodes[node].banned.insert(address)
   }
 

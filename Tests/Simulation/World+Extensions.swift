@@ -55,7 +55,9 @@ extension World {
 
   /// What a node says of its metadata. Some liars cannot even get the length right.
   func offeredLength(_ node: Int) -> Int? {
-    guard nodes[node].fault == .liesAboutMetadata, node % 2 == 0 else { return nodes[node].server.offeredLength }
+    guard nodes[node].fault == .liesAboutMetadata, node % 2 == 0 else {
+      return nodes[node].server.offeredLength
+    }
     return metadata.count + node
   }
 
@@ -92,7 +94,9 @@ extension World {
   }
 
   private func metadataCame(_ bytes: [UInt8], to node: Int) {
-    guard let early = nodes[node].early, bytes == metadata else { return fail("node \(node) has wrong metadata") }
+    guard let early = nodes[node].early, bytes == metadata else {
+      return fail("node \(node) has wrong metadata")
+    }
     nodes[node].early = nil
     nodes[node].metadataAt = now
     nodes[node].server = MetadataServer(length: bytes.count, isPrivate: false, now: now)
@@ -144,7 +148,9 @@ extension World {
     }
     switch nodes[node].server.requested(by: key, piece: piece, now: now) {
     case .data:
-      sendMetadata(from: node, to: key) { Metadata.appendData(piece: piece, of: bytes[...], remoteID: $0, to: &$1) }
+      sendMetadata(from: node, to: key) {
+        Metadata.appendData(piece: piece, of: bytes[...], remoteID: $0, to: &$1)
+      }
     case .reject:
       sendMetadata(from: node, to: key) { Metadata.appendReject(piece: piece, remoteID: $0, to: &$1) }
     case .disconnect: fail("node \(node) was asked too often")
@@ -185,7 +191,8 @@ extension World {
     nodes[node].exchange = exchange
     for (key, message) in due ?? [] {
       send(
-        .extended(id: PeerExchange.registration.localID, payload: PeerExchange.encode(message)), from: node, to: key)
+        .extended(id: PeerExchange.registration.localID, payload: PeerExchange.encode(message)), from: node,
+        to: key)
     }
     flush(from: node)
     planExchange(node)

@@ -46,7 +46,8 @@ final class World {
     self.metadata = (0..<scenario.metadataLength).map { _ in UInt8(truncatingIfNeeded: bytes.next()) }
     let faults =
       [Fault](repeating: .liesAboutMetadata, count: scenario.metadataLiars)
-      + [Fault](repeating: .lies, count: scenario.liars) + [Fault](repeating: .snubs, count: scenario.snubbers)
+      + [Fault](repeating: .lies, count: scenario.liars)
+      + [Fault](repeating: .snubs, count: scenario.snubbers)
       + [Fault](repeating: .chokes, count: scenario.chokers)
     for index in 0..<(scenario.seeds + scenario.leechers) {
       let isSeed = index < scenario.seeds
@@ -85,7 +86,9 @@ final class World {
     swarm.halfOpenLimit = 8
     swarm.sequentialChanged(scenario.isSequential, now: .zero)
     // Whoever introduces all has room for all.
-    if scenario.isIntroducedByOne, index == 0 { swarm.maximumConnections = 2 * (scenario.seeds + scenario.leechers) }
+    if scenario.isIntroducedByOne, index == 0 {
+      swarm.maximumConnections = 2 * (scenario.seeds + scenario.leechers)
+    }
     var node = VirtualNode(
       endpoint: Endpoint(
         address: IPAddress(10, 0, UInt8(index / 200), UInt8(index % 200 + 1)), port: UInt16(6881 + index)),
@@ -121,7 +124,7 @@ final class World {
               separator: ", "))
       }
     }
-    for (index, node) in nodes.enumerated() where node.fault == .none {
+    for (index, node) in nodes.enumerated() where node.fault == .none && !scenario.endsWhenFilled {
       for piece in 0..<geometry.pieceCount where !node.disk.isRight(PieceIndex(piece)) {
         throw Failure("node \(index) has a wrong piece \(piece)")
       }
@@ -142,7 +145,10 @@ final class World {
     }
   }
 
-  private func isDone(_ index: Int) -> Bool { nodes[index].fault != .none || nodes[index].swarm.isComplete }
+  private func isDone(_ index: Int) -> Bool {
+    if scenario.endsWhenFilled { return nodes[index].filledAt != nil }
+    return nodes[index].fault != .none || nodes[index].swarm.isComplete
+  }
   private var isFinished: Bool { nodes.indices.allSatisfy(isDone) }
 
   /// Does the next thing that is planned; false if there is none.

@@ -294,7 +294,9 @@ import TorrentModel
     for second in 0..<10 {
       for key in 0..<50 {
         for piece in 0..<8
-        where server.requested(by: PeerKey(key), piece: piece, now: .zero + .seconds(second)) == .data { given += 1 }
+        where server.requested(by: PeerKey(key), piece: piece, now: .zero + .seconds(second)) == .data {
+          given += 1
+        }
       }
     }
     // A quarter of a second's worth may be saved up.

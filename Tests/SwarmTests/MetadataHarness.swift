@@ -53,7 +53,8 @@ struct MetadataHarness {
     self.metadata = metadata
     var configuration = MetadataFetch.Configuration()
     change(&configuration)
-    fetch = MetadataFetch(infoHash: InfoHash(digest(metadata.span)), configuration: configuration, sha1: digest)
+    fetch = MetadataFetch(
+      infoHash: InfoHash(digest(metadata.span)), configuration: configuration, sha1: digest)
     self.random = random
   }
 
@@ -148,7 +149,8 @@ struct MetadataHarness {
     peers[key.offset].served += 1
     let bytes =
       isLie
-      ? [UInt8](repeating: UInt8(truncatingIfNeeded: random.next()), count: range.count) : Array(metadata[range])
+      ? [UInt8](repeating: UInt8(truncatingIfNeeded: random.next()), count: range.count)
+      : Array(metadata[range])
     fetch.dataArrived(from: key, piece: piece, totalLength: peer.length, bytes: bytes, now: now)
   }
 

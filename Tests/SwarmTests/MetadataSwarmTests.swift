@@ -21,7 +21,8 @@ import TorrentModel
 
   static func profile(_ number: Int, isIncoming: Bool = false, id: UInt8? = nil) -> PeerProfile {
     PeerProfile(
-      endpoint: endpoint(number), peerID: SwarmHarness.peerID(id ?? UInt8(number)), reserved: [.fast, .extensionProtocol],
+      endpoint: endpoint(number), peerID: SwarmHarness.peerID(id ?? UInt8(number)),
+      reserved: [.fast, .extensionProtocol],
       isIncoming: isIncoming)
   }
 
@@ -43,7 +44,8 @@ import TorrentModel
   }
 
   /// A peer that offers the metadata and gives what it is asked for.
-  static func serve(_ swarm: MetadataSwarm, _ key: PeerKey, _ bytes: [UInt8], now: Moment = .zero) -> [UInt8]? {
+  static func serve(_ swarm: MetadataSwarm, _ key: PeerKey, _ bytes: [UInt8], now: Moment = .zero) -> [UInt8]?
+  {
     for _ in 0..<100 {
       for effect in take(swarm, now: now) {
         switch effect {
@@ -87,7 +89,8 @@ import TorrentModel
     for number in 0..<3 {
       early.peerConnected(PeerKey(number), Self.profile(number), now: .zero)
       early.extendedHandshakeReceived(
-        PeerKey(number), Self.handshake(size: number == 1 ? Self.metadata.count : nil), takesMetadata: true, now: .zero)
+        PeerKey(number), Self.handshake(size: number == 1 ? Self.metadata.count : nil), takesMetadata: true,
+        now: .zero)
     }
     early.peerConnected(PeerKey(3), Self.profile(9, isIncoming: true), now: .zero)
     early.extendedHandshakeReceived(PeerKey(3), Self.handshake(port: 77), takesMetadata: false, now: .zero)
@@ -104,7 +107,8 @@ import TorrentModel
 
     var have = Bitfield(capacity: 21)
     have.insert(PieceIndex(2))
-    let swarm = Swarm(geometry: Self.geometry, have: have, configuration: Self.configuration, seed: 1, now: .zero)
+    let swarm = Swarm(
+      geometry: Self.geometry, have: have, configuration: Self.configuration, seed: 1, now: .zero)
     swarm.adopt(early, now: .zero)
     swarm.turnEnded(now: .zero)
     try swarm.checkInvariants()
@@ -113,7 +117,8 @@ import TorrentModel
     #expect(effects.contains(.disconnect(PeerKey(2), .badMetadata)), "the torrent has no piece 21")
     #expect(effects.contains(.sendUnchoke(PeerKey(3))))
     // The first words of the connection were said long ago.
-    #expect(effects.contains(.sendHave(PeerKey(0), PieceIndex(2))) && !effects.contains(.sendBitfield(PeerKey(0))))
+    #expect(
+      effects.contains(.sendHave(PeerKey(0), PieceIndex(2))) && !effects.contains(.sendBitfield(PeerKey(0))))
     #expect(effects.contains { if case .sendRequest(PeerKey(0), _) = $0 { true } else { false } })
     let snapshot = swarm.snapshot(now: .zero)
     #expect(snapshot.connectedPeers == 3 && snapshot.connectedSeeds == 1 && snapshot.connecting == 1)
@@ -158,7 +163,9 @@ import TorrentModel
     swarm.peerConnected(PeerKey(7), Self.profile(7, isIncoming: true), now: later)
     #expect(Self.take(swarm, now: later).contains(.disconnect(PeerKey(3), .replaced)))
     swarm.paused(now: later)
-    #expect(swarm.refusal(ofIncoming: Self.endpoint(8), now: later) == .paused && swarm.nextDeadline == .distantFuture)
+    #expect(
+      swarm.refusal(ofIncoming: Self.endpoint(8), now: later) == .paused
+        && swarm.nextDeadline == .distantFuture)
     #expect(Self.take(swarm, now: later).count { if case .disconnect = $0 { true } else { false } } == 3)
   }
 

@@ -41,7 +41,8 @@ import TorrentModel
           #expect(!message.isEmpty)
           #expect(message.added.count <= 50 && message.dropped.count <= 50)
           #expect(Set(message.added.map(\.endpoint)).isDisjoint(with: message.dropped))
-          #expect(Set(message.added.map(\.endpoint)).count == message.added.count, "told twice in one message")
+          #expect(
+            Set(message.added.map(\.endpoint)).count == message.added.count, "told twice in one message")
           let last = sentAt[key]?.last
           #expect(last.map { now - $0 >= .seconds(60) } ?? true, "more than one message a minute")
           sentAt[key]?.append(now)
@@ -87,7 +88,8 @@ import TorrentModel
     for number in 30..<60 { harness.leave(number) }
     harness.run(seconds: 130)
     for number in 0..<30 {
-      #expect(harness.told[PeerKey(number)] == Set((0..<30).filter { $0 != number }.map { Harness.endpoint($0) }))
+      #expect(
+        harness.told[PeerKey(number)] == Set((0..<30).filter { $0 != number }.map { Harness.endpoint($0) }))
     }
     // A short visit is not worth a word.
     harness.join(40)

@@ -14,7 +14,8 @@ import TorrentModel
     change(&configuration)
     let geometry = PieceGeometry(totalLength: 1 << 20, pieceLength: 1 << 16)
     return Swarm(
-      geometry: geometry, have: Bitfield(capacity: geometry.pieceCount), configuration: configuration, seed: 1,
+      geometry: geometry, have: Bitfield(capacity: geometry.pieceCount), configuration: configuration,
+      seed: 1,
       now: .zero)
   }
 
@@ -23,7 +24,8 @@ import TorrentModel
     let records = (0..<500).map { number in
       PeerRecord(
         endpoint: number % 3 == 0
-          ? Endpoint(address: IPAddress(high: 0x2001_0db8 << 32, low: random.next()), port: 7) : Self.endpoint(number),
+          ? Endpoint(address: IPAddress(high: 0x2001_0db8 << 32, low: random.next()), port: 7)
+          : Self.endpoint(number),
         source: PeerSource(rawValue: UInt8(truncatingIfNeeded: random.next() & 0x7f)),
         result: PeerRecord.Result.allCases.randomElement(using: &random) ?? .failed,
         failures: UInt8(truncatingIfNeeded: random.next()), isSeed: Bool.random(using: &random))
@@ -39,9 +41,11 @@ import TorrentModel
     #expect(PeerRecord.decode([2, 1, 2, 3].span).isEmpty)
     var random = SeededRandom(seed: 8)
     for _ in 0..<500 {
-      let bytes = [1] + (0..<Int.random(in: 0..<200, using: &random)).map { _ in
-        UInt8.random(in: .min ... .max, using: &random)
-      }
+      let bytes =
+        [1]
+        + (0..<Int.random(in: 0..<200, using: &random)).map { _ in
+          UInt8.random(in: .min ... .max, using: &random)
+        }
       for record in PeerRecord.decode(bytes.span) { #expect(record.endpoint.isPlausiblePeer) }
     }
     let many = PeerRecord.encode((0..<3000).map { PeerRecord(endpoint: Self.endpoint($0), source: .dht) })

@@ -18,7 +18,9 @@ import TrackerProtocol
       String(decoding: announce.encoded(for: .v6), as: UTF8.self)
         == text.replacing("239.192.152.143:6771", with: "[ff15::efc0:988f]:6771"))
     #expect(try decode(text) == announce)
-    #expect(LocalAnnounce.Group.v6.endpoint.address.isMulticast && LocalAnnounce.Group.v4.endpoint.address.isMulticast)
+    #expect(
+      LocalAnnounce.Group.v6.endpoint.address.isMulticast
+        && LocalAnnounce.Group.v4.endpoint.address.isMulticast)
   }
 
   /// As other clients write them.
@@ -26,26 +28,35 @@ import TrackerProtocol
     let libtorrent =
       "BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\n"
       + "Infohash: \(Self.hash)\r\ncookie: 1a2b3c\r\n\r\n\r\n"
-    #expect(try decode(libtorrent) == LocalAnnounce(port: 6881, infoHashes: [Self.hash], cookie: Array("1a2b3c".utf8)))
+    #expect(
+      try decode(libtorrent)
+        == LocalAnnounce(port: 6881, infoHashes: [Self.hash], cookie: Array("1a2b3c".utf8)))
     let upper = Self.hash.hex.uppercased()
-    #expect(try decode("BT-SEARCH * HTTP/1.0\nPORT:1\nINFOHASH:\(upper)\nX-New: y\n\n").infoHashes == [Self.hash])
+    #expect(
+      try decode("BT-SEARCH * HTTP/1.0\nPORT:1\nINFOHASH:\(upper)\nX-New: y\n\n").infoHashes == [Self.hash])
     // A truncated one without the empty line at the end.
     #expect(try decode("BT-SEARCH * HTTP/1.1\r\nPort: 65535\r\nInfohash: \(Self.hash)\r\n").port == 65535)
     let several = (0..<3).map { "Infohash: \(Self.hash.hex.dropLast())\($0)\r\n" }.joined()
-    #expect(try decode("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\n\(several)Infohash: bad\r\n\(several)\r\n").infoHashes.count == 3)
+    #expect(
+      try decode("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\n\(several)Infohash: bad\r\n\(several)\r\n").infoHashes
+        .count == 3)
   }
 
-  @Test(arguments: [
-    ("", .notAnAnnounce), ("GET / HTTP/1.1\r\n\r\n", .notAnAnnounce), ("BT-SEARCH * HTTP/1.1", .notAnAnnounce),
-    ("BT-SEARCH * HTTP/1.1\r\n\r\n", .badPort), ("BT-SEARCH * HTTP/1.1\r\nPort: 0\r\n\r\n", .badPort),
-    ("BT-SEARCH * HTTP/1.1\r\nPort: 65536\r\n\r\n", .badPort), ("BT-SEARCH * HTTP/1.1\r\nPort: +5\r\n\r\n", .badPort),
-    ("BT-SEARCH * HTTP/1.1\r\nPort: 123456\r\n\r\n", .badPort), ("BT-SEARCH * HTTP/1.1\r\nPort:\r\n\r\n", .badPort),
-    ("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\n\r\n", .noInfoHash),
-    ("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\nInfohash: 12\r\n\r\n", .noInfoHash),
-    ("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\n\r\nInfohash: \(hash)\r\n", .noInfoHash),
-    ("BT-SEARCH * HTTP/1.1\r\nPort 5\r\n\r\n", .malformedHeader(offset: 22)),
-    (String(repeating: "x", count: 2049), .tooLong(limit: 2048)),
-  ] as [(String, LocalAnnounceError)])
+  @Test(
+    arguments: [
+      ("", .notAnAnnounce), ("GET / HTTP/1.1\r\n\r\n", .notAnAnnounce),
+      ("BT-SEARCH * HTTP/1.1", .notAnAnnounce),
+      ("BT-SEARCH * HTTP/1.1\r\n\r\n", .badPort), ("BT-SEARCH * HTTP/1.1\r\nPort: 0\r\n\r\n", .badPort),
+      ("BT-SEARCH * HTTP/1.1\r\nPort: 65536\r\n\r\n", .badPort),
+      ("BT-SEARCH * HTTP/1.1\r\nPort: +5\r\n\r\n", .badPort),
+      ("BT-SEARCH * HTTP/1.1\r\nPort: 123456\r\n\r\n", .badPort),
+      ("BT-SEARCH * HTTP/1.1\r\nPort:\r\n\r\n", .badPort),
+      ("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\n\r\n", .noInfoHash),
+      ("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\nInfohash: 12\r\n\r\n", .noInfoHash),
+      ("BT-SEARCH * HTTP/1.1\r\nPort: 5\r\n\r\nInfohash: \(hash)\r\n", .noInfoHash),
+      ("BT-SEARCH * HTTP/1.1\r\nPort 5\r\n\r\n", .malformedHeader(offset: 22)),
+      (String(repeating: "x", count: 2049), .tooLong(limit: 2048)),
+    ] as [(String, LocalAnnounceError)])
   func nonsenseIsRefused(text: String, error: LocalAnnounceError) {
     #expect(throws: error) { try decode(text) }
     #expect(!error.description.isEmpty)
@@ -68,13 +79,17 @@ import TrackerProtocol
 
   @Test func drawnDamageNeverTraps() {
     var random = SeededRandom(seed: 14)
-    let whole = LocalAnnounce(port: 6881, infoHashes: [Self.hash], cookie: Array("abc".utf8)).encoded(for: .v4)
+    let whole = LocalAnnounce(port: 6881, infoHashes: [Self.hash], cookie: Array("abc".utf8)).encoded(
+      for: .v4)
     for _ in 0..<20_000 {
       var damaged = Array(whole.prefix(Int.random(in: 0...whole.count, using: &random)))
       for _ in 0..<3 where !damaged.isEmpty {
-        damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: .min ... .max, using: &random)
+        damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(
+          in: .min ... .max, using: &random)
       }
-      if let announce = try? LocalAnnounce.decode(damaged.span) { #expect(announce.port > 0 && !announce.infoHashes.isEmpty) }
+      if let announce = try? LocalAnnounce.decode(damaged.span) {
+        #expect(announce.port > 0 && !announce.infoHashes.isEmpty)
+      }
     }
   }
 }
@@ -95,7 +110,9 @@ import TrackerProtocol
   }
 
   /// All announces of some time, with when they went.
-  static func run(_ discovery: inout LocalDiscovery, from start: Moment, seconds: Int) -> [(at: Moment, LocalAnnounce)] {
+  static func run(_ discovery: inout LocalDiscovery, from start: Moment, seconds: Int) -> [(
+    at: Moment, LocalAnnounce
+  )] {
     var announces: [(at: Moment, LocalAnnounce)] = []
     let end = start + .seconds(seconds)
     while discovery.nextDeadline <= end {
@@ -179,7 +196,9 @@ import TrackerProtocol
     }
     #expect(taken == 20)
     let later = Moment.zero + .seconds(100)
-    #expect((0..<1000).count { _ in !discovery.datagramArrived(bytes.span, from: Self.neighbour, now: later).isEmpty } == 10)
+    #expect(
+      (0..<1000).count { _ in !discovery.datagramArrived(bytes.span, from: Self.neighbour, now: later).isEmpty
+      } == 10)
     // Any number of forged neighbours takes no more memory, and real ones are heard again after a while.
     for number in 0..<5000 {
       let forged = Endpoint(address: IPAddress(v4: 0x0a00_0000 + UInt32(number)), port: 6771)

@@ -86,6 +86,14 @@ private func extended(_ id: UInt8, _ payload: [UInt8], _ parser: MessageParser) 
     _ = try DontHave.decode(payload.span, pieceCount: parser.geometry?.pieceCount)
     return
   }
+  if id == Metadata.registration.localID {
+    _ = try Metadata.decode(payload.span)
+    return
+  }
+  if id == PeerExchange.registration.localID {
+    _ = try PeerExchange.decode(payload.span)
+    return
+  }
   var handshake = try ExtendedHandshake.decode(payload.span, registry: .standard)
   var remote = RemoteExtensions()
   remote.apply(handshake)
