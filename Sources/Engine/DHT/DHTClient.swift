@@ -250,10 +250,12 @@ public final class DHTClient: Sendable {
   }
 
   static func stored(_ result: LookupResult) throws(DHTFailure) -> LookupResult {
-    guard result.storedCount > 0 else {
-      throw .notStored(reason: result.refusal.map { "\($0.text) (\($0.code))" })
-    }
+    guard result.storedCount > 0 else { throw .notStored(reason: refusal(result)) }
     return result
+  }
+
+  static func refusal(_ result: LookupResult) -> String? {
+    result.refusal.map { "\($0.text) (\($0.code))" }
   }
 
   // MARK: Samples (BEP 51)
