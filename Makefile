@@ -6,7 +6,7 @@ RELEASE = $(SWIFT) build -c release --product spate --static-swift-stdlib -Xlink
 PACKAGES = libevent-dev libssl-dev pkg-config
 
 
-.PHONY: all build release demo test unit interop test-packages lint format fuzz sanitize perf docs clean packages
+.PHONY: all build release demo test unit interop test-packages lint format fuzz sanitize perf perf-packages perf-check perf-table docs clean packages
 
 all: release
 
@@ -65,8 +65,28 @@ sanitize: packages
 	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip '^Interop'
 	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip '^Interop'
 
+# The clients and tools the harness measures with; see Perf/README.md.
+perf-packages: packages
+	bash Perf/install.sh
+
+# All scenarios against the best other clients, in a few minutes.
 perf: release
 	$(SWIFT) run --package-path Perf -c release perf all --quick
+
+# For CI: every scenario briefly, and the counts that noise does not touch held against a stored report. Never times.
+# After a change that is meant to move them: make perf-check PERF_CHECK=--save
+PERF_CHECK ?= --compare
+perf-check: release
+	$(SWIFT) run --package-path Perf -c release perf all --quick --size 128M --items 1000 --warm 1 --peer spate --runs 1 --gate counts \
+	  $(PERF_CHECK) Perf/baseline.json
+
+# The table of the README: medians of five runs in turn with every installed client. Takes an hour, on a machine that
+# does nothing else.
+perf-table: release
+	$(SWIFT) run --package-path Perf -c release perf all --runs 5 --markdown --save Perf/out/table.json
+	for kernel in avx2 shani; do \
+	  SPATE_HASH=$$kernel $(SWIFT) run --package-path Perf -c release perf check create --runs 5 --piece 1M --no-counts --markdown; \
+	done
 
 docs:
 	$(SWIFT) package dump-symbol-graph --minimum-access-level public

@@ -24,6 +24,7 @@ let package = Package(
     .executable(name: "perf-warm", targets: ["perf-warm"]),
     .executable(name: "perf-rooms", targets: ["perf-rooms"]),
     .library(name: "PerfMallocs", type: .dynamic, targets: ["PerfMallocs"]),
+    .library(name: "PerfStall", type: .dynamic, targets: ["PerfStall"]),
   ],
   dependencies: [
     .package(name: "spate", path: ".."),
@@ -38,6 +39,9 @@ let package = Package(
 
     // Preloaded into a client under test: counts its allocations and copies.
     .target(name: "PerfMallocs", cSettings: cSettings, linkerSettings: [.linkedLibrary("dl")]),
+
+    // Preloaded into a client under test: its disk stands still for a while.
+    .target(name: "PerfStall", cSettings: cSettings),
 
     // Measures single rooms of Spate in a process of its own, so that the runner builds without them.
     .executableTarget(

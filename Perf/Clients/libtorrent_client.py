@@ -27,6 +27,8 @@ ALONE = {
     "out_enc_policy": 2,  # pe_disabled: no key exchange tried on the way to a plain connection
     "in_enc_policy": 1,
     "connections_limit": 20000,
+    # Beyond this many alerts are dropped, and with them the word that a torrent was added.
+    "alert_queue_size": 100000,
     "alert_mask": lt.alert.category_t.status_notification
     | lt.alert.category_t.error_notification
     | lt.alert.category_t.storage_notification,

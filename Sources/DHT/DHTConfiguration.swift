@@ -45,7 +45,8 @@ public struct DHTConfiguration: Sendable {
   /// Queries a second that are answered in all.
   public var queriesPerSecond = 5000
   /// Addresses whose credit and rate are remembered (see ``SourceTable``); 32 bytes each.
-  public var maximumSources = 1024
+  /// A node that many know wants more.
+  public var maximumSources = 512
   /// Queries that wait until their sender has proved itself.
   public var maximumHeldQueries = 64
   /// The longest reply in bytes. BEP 32 asks for 1024; what fits one packet everywhere is more.

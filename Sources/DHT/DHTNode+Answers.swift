@@ -120,18 +120,34 @@ extension DHTNode {
     let want = message.want ?? (sender.address.isV4 ? .n4 : .n6)
     // Of what little a stranger gets, peers have half.
     let share = plan.isFrugal && parts.torrent != nil ? plan.room / 2 : nil
-    if want.contains(.n4), let closest = families[0]?.table.closest(to: target, goodOnly: true, now: now) {
-      parts.nodes = closest
-      parts.hasNoNodes = closest.count == 0 && plan.takeSpare(9)
-      parts.nodeCount = plan.takeParts(
-        closest.count, of: CompactNode.lengthV4, header: closest.count < 4 ? 10 : 11, share: share)
+    // The sender's own family comes first, for of little there may be enough for one.
+    if sender.address.isV4 {
+      if want.contains(.n4) { planNodesV4(target, share, &parts, &plan, now) }
+      if want.contains(.n6) { planNodesV6(target, share, &parts, &plan, now) }
+    } else {
+      if want.contains(.n6) { planNodesV6(target, share, &parts, &plan, now) }
+      if want.contains(.n4) { planNodesV4(target, share, &parts, &plan, now) }
     }
-    if want.contains(.n6), let closest = families[1]?.table.closest(to: target, goodOnly: true, now: now) {
-      parts.nodes6 = closest
-      parts.hasNoNodes6 = closest.count == 0 && plan.takeSpare(10)
-      parts.nodeCount6 = plan.takeParts(
-        closest.count, of: CompactNode.lengthV6, header: closest.count < 3 ? 11 : 12, share: share)
-    }
+  }
+
+  private func planNodesV4(
+    _ target: NodeID, _ share: Int?, _ parts: inout Parts, _ plan: inout AnswerPlan, _ now: Moment
+  ) {
+    guard let closest = families[0]?.table.closest(to: target, goodOnly: true, now: now) else { return }
+    parts.nodes = closest
+    parts.hasNoNodes = closest.count == 0 && plan.takeSpare(9)
+    parts.nodeCount = plan.takeParts(
+      closest.count, of: CompactNode.lengthV4, header: closest.count < 4 ? 10 : 11, share: share)
+  }
+
+  private func planNodesV6(
+    _ target: NodeID, _ share: Int?, _ parts: inout Parts, _ plan: inout AnswerPlan, _ now: Moment
+  ) {
+    guard let closest = families[1]?.table.closest(to: target, goodOnly: true, now: now) else { return }
+    parts.nodes6 = closest
+    parts.hasNoNodes6 = closest.count == 0 && plan.takeSpare(10)
+    parts.nodeCount6 = plan.takeParts(
+      closest.count, of: CompactNode.lengthV6, header: closest.count < 3 ? 11 : 12, share: share)
   }
 
   private func planValues(

@@ -4,6 +4,9 @@ import TorrentModel
 extension DHTNode {
   /// The pace of maintenance while there is something to ask.
   static let maintenancePace = Moment.Interval.seconds(1)
+  /// The pace while nothing comes in at all: then it is our own line that is down.
+  static let offlinePace = Moment.Interval.seconds(15)
+  static let offlineTime = Moment.Interval.seconds(30)
   /// How long it rests at most.
   static let maintenanceRest = Moment.Interval.seconds(60)
   /// A healthy node looks for its neighbours this often.
@@ -64,11 +67,13 @@ extension DHTNode {
       items.expire(now: now)
     }
     held.removeAll { now - $0.arrived > Self.heldTime }
+    if held.isEmpty { held = [] }
     var next = min(now + Self.maintenanceRest, nextExpiry)
     for index in 0..<2 where families[index] != nil {
       next = min(next, maintain(index, now, &random, &actions))
     }
-    nextMaintenance = max(next, now + Self.maintenancePace)
+    let isOffline = now - lastReply > Self.offlineTime && now - start > Self.offlineTime
+    nextMaintenance = max(next, now + (isOffline ? Self.offlinePace : Self.maintenancePace))
   }
 
   /// Looks after one network. Returns when it wants to be looked after again.

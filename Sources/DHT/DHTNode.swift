@@ -64,7 +64,7 @@ public struct DHTNode: Sendable {
   var nextExpiry: Moment
   var lastMaintenanceID: UInt64 = 1 << 63
   /// When a reply to us last came: while none comes at all, it is our own line that is down.
-  var lastReply = Moment(nanoseconds: .min)
+  var lastReply: Moment
   /// Round trips over all nodes, in nanoseconds; 0 while unknown.
   var smoothedRoundTrip: Int64 = 0
   var roundTripVariation: Int64 = 0
@@ -81,6 +81,7 @@ public struct DHTNode: Sendable {
     self.configuration = configuration
     rules = configuration.rules
     start = now
+    lastReply = now - .seconds(3600)
     nextMaintenance = now
     nextExpiry = now + Self.expiryInterval
     mint = TokenMint(sha1: configuration.sha1, now: now, random: &random)

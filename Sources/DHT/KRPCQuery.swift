@@ -29,8 +29,31 @@ enum KRPCQuery: Hashable, Sendable {
     if header.isReadOnly { writer.literal("2:roi1e") }
     writer.transaction(transaction)
     writer.version(header.version)
-    writer.literal("1:y1:qe")
+    writer.literal("1:y1:q")
+    if header.isReadOnly, isSearch { pad(&writer) }
+    writer.literal("e")
     return writer.bytes
+  }
+
+  /// A query whose answer names nodes.
+  private var isSearch: Bool {
+    switch self {
+    case .findNode, .getPeers, .get, .sampleInfoHashes: true
+    case .ping, .announcePeer, .put: false
+    }
+  }
+
+  /// A read-only node cannot prove itself by answering (BEP 43), so it pays in advance: its searches are as long as
+  /// their answers, and nodes that give strangers no more than they sent can answer in full. Others pass over the key.
+  static let paidLength = 424
+
+  private func pad(_ writer: inout KRPCWriter) {
+    // 1:z, three digits, a colon, and the end of the message.
+    let count = Self.paidLength - writer.bytes.count - 8
+    guard (100...999).contains(count) else { return }
+    writer.literal("1:z")
+    writer.stringHeader(count)
+    for _ in 0..<count { writer.bytes.append(0) }
   }
 
   private var name: String {

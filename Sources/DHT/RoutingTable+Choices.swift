@@ -97,6 +97,7 @@ extension RoutingTable {
   /// When ``nextToRefresh(_:random:)`` or ``nextToPing(_:)`` will have something to say.
   func nextNeed(_ now: Moment) -> Moment {
     var need = Moment.distantFuture
+    guard count > 0 else { return need }
     for bucket in buckets { need = min(need, bucket.lastChanged + Self.refreshTime) }
     forEachLive { node in
       need = min(need, node.standing(now) == .good ? node.lastSeen + TableNode.goodTime : now)

@@ -36,6 +36,8 @@ struct RoutingTable: Sendable {
   private mutating func appendBucket(_ now: Moment) {
     buckets.append(Bucket(lastChanged: now))
     let empty = TableNode(id: .zero, endpoint: Endpoint(address: IPAddress(high: 0, low: 0), port: 0))
+    // By what is needed, and not twice as much: tables of this size are kept for long.
+    slots.reserveCapacity(slots.count + Self.stride)
     slots.append(contentsOf: repeatElement(empty, count: Self.stride))
   }
 

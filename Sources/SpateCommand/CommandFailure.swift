@@ -20,6 +20,11 @@ extension CommandFailure {
       "\(place) is no valid torrent: \(error)")
   }
 
+  /// A link that is none.
+  init(_ error: MagnetError) {
+    self.init(.notTorrent, "this is no magnet link that can be used: \(error)")
+  }
+
   init(_ failure: TorrentFailure) {
     self.init(CommandStatus(failure.kind), failure.description)
   }
@@ -27,7 +32,9 @@ extension CommandFailure {
   init(_ error: SessionError) {
     let status: CommandStatus =
       switch error {
-      case .memoryTooSmall, .noSuchFile, .notATracker: .usage
+      case .memoryTooSmall, .noSuchFile, .notATracker, .notANode: .usage
+      case .unusableMetadata: .notTorrent
+      case .notInDHT: .network
       case .cannotListen, .cannotBind, .outOfResources, .alreadyAdded, .shutDown: .other
       }
     let advice =

@@ -16,7 +16,7 @@ struct Spate: ParsableCommand {
       """,
     version: "spate " + Version.number,
     subcommands: [
-      Download.self, Seed.self, Create.self, Show.self, Verify.self, Scrape.self, Tracker.self,
+      Download.self, Seed.self, Create.self, Show.self, Magnet.self, Verify.self, Scrape.self, Tracker.self,
       Completions.self,
     ],
     groupedSubcommands: [

@@ -77,14 +77,17 @@ import TorrentModel
     ]
     for (query, expected) in table { #expect(text(query.encoded(aaaa, header)) == expected) }
     var full = header
-    full.isReadOnly = true
     full.version = 0x5350_3031
     full.wantsBoth = true
     #expect(
       text(KRPCQuery.getPeers(target, noSeeds: true, scrape: true).encoded(aaaa, full))
-        == "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234566:noseedi1e6:scrapei1e4:wantl2:n42:n6ee1:q9:get_peers2:roi1e1:t4:aaaa1:v4:SP011:y1:qe"
+        == "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234566:noseedi1e6:scrapei1e4:wantl2:n42:n6ee1:q9:get_peers1:t4:aaaa1:v4:SP011:y1:qe"
     )
     #expect(KRPCQuery.ping.encoded(aaaa, header).count == DHTNode.challengeLength)
+    full.isReadOnly = true
+    let paid = text(KRPCQuery.findNode(target).encoded(aaaa, full))
+    #expect(paid.utf8.count == KRPCQuery.paidLength)
+    #expect(paid.contains("9:find_node2:roi1e1:t4:aaaa1:v4:SP011:y1:q1:z"))
   }
 
   /// What we answer to BEP 5's queries is what BEP 5 says.

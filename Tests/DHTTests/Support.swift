@@ -143,3 +143,6 @@ func reply(to query: [UInt8], id: NodeID, content: String = "") -> [UInt8] {
   writer.literal("1:y1:re")
   return writer.bytes
 }
+
+/// Decodes a datagram outside of an expectation, where a span cannot go.
+func decoded(_ bytes: [UInt8]?) -> KRPCMessage? { bytes.flatMap { try? KRPCMessage.decode($0.span) } }

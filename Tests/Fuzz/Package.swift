@@ -3,7 +3,9 @@ import PackageDescription
 
 /// The fuzz targets. One more is a name here and a file `Sources/Fuzz<Name>/main.swift`; its corpus, a handful of small
 /// files, goes to `Corpus/<Name>`. `run.sh` builds and runs them: by itself SwiftPM links no fuzzer.
-let targets = ["Bencode", "Extensions", "HTTPTracker", "Magnet", "Metainfo", "PeerWire", "UDPTracker"]
+let targets = [
+  "Bencode", "DHT", "Extensions", "HTTPTracker", "Magnet", "Metainfo", "PeerWire", "UDPTracker",
+]
 
 let settings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"), .enableUpcomingFeature("ExistentialAny"),

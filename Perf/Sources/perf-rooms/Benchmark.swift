@@ -48,6 +48,11 @@ struct Stopwatch {
     emit(Result(name: name, nanoseconds: nanoseconds, mallocs: mallocs, bytes: 0))
   }
 
+  /// For a figure in bytes, such as the memory that something takes.
+  func report(_ name: String, bytes: Int) {
+    emit(Result(name: name, nanoseconds: 0, mallocs: nil, bytes: bytes))
+  }
+
   private func time(_ count: Int, _ body: (Int) -> Void) -> Double {
     let start = DispatchTime.now().uptimeNanoseconds
     body(count)

@@ -1,4 +1,5 @@
 import DHT
+import Foundation
 import Hashing
 import TorrentModel
 
@@ -10,7 +11,7 @@ private struct AnsweringNode {
   var actions: [DHTAction] = []
   var contacts: [DHTContact] = []
 
-  init(isLimited: Bool = false, maximumSources: Int = 1024) {
+  init(maximumSources: Int? = nil) {
     var configuration = DHTConfiguration(
       sha1: { SHA1.digest(of: $0).withBytes { Bytes20($0) ?? Bytes20() } },
       verifySignature: { _, _, _ in true })
@@ -18,7 +19,7 @@ private struct AnsweringNode {
     configuration.queriesPerSecond = .max
     configuration.queriesPerSecondAndAddress = 30_000
     configuration.queryBurstPerAddress = 30_000
-    configuration.maximumSources = maximumSources
+    if let maximumSources { configuration.maximumSources = maximumSources }
     node = DHTNode(configuration, now: .zero, random: &random)
     fill()
   }
@@ -45,6 +46,8 @@ private struct AnsweringNode {
           guard let reply = reply(to: query, id: contact.id) else { continue }
           node.datagramArrived(reply.span, from: contact.endpoint, now: now, random: &random, into: &actions)
         }
+        now = now + .milliseconds(200)
+        node.timerFired(now: now, random: &random, into: &actions)
         actions.removeAll(keepingCapacity: true)
         contacts.append(contact)
       }
@@ -92,6 +95,12 @@ private struct AnsweringNode {
   }
 }
 
+/// Bytes of memory that this process has.
+private func residentBytes() -> Int {
+  let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
+  return fields.count > 1 ? (Int(fields[1]) ?? 0) * 4096 : 0
+}
+
 func benchmarkDHT(_ stopwatch: Stopwatch) {
   let methods = [
     ("ping", "ping", ""), ("find-node", "find_node", "target"), ("get-peers", "get_peers", "info_hash"),
@@ -126,6 +135,27 @@ func benchmarkDHT(_ stopwatch: Stopwatch) {
         answering.answer(queries[index & 63], from: Endpoint(address: IPAddress(v4: address), port: 6881))
       }
     }
+  }
+  if stopwatch.wants("dht.memory") {
+    // Full tables of nodes and of sources, in as many nodes as make the process's own memory small beside them.
+    let before = residentBytes()
+    var nodes: [AnsweringNode] = []
+    let query = AnsweringNode.query("get_peers", "info_hash", count: 1)[0]
+    for _ in 0..<500 {
+      var answering = AnsweringNode()
+      for number in 0..<4000 {
+        let address = IPAddress(v4: 0x0b00_0000 &+ UInt32(number) &* 7919)
+        answering.answer(query, from: Endpoint(address: address, port: 6881))
+      }
+      // What waited for those strangers is given up.
+      answering.now = answering.now + .seconds(5)
+      answering.node.timerFired(now: answering.now, random: &answering.random, into: &answering.actions)
+      answering.actions = []
+      answering.contacts = []
+      nodes.append(answering)
+    }
+    stopwatch.report("dht.memory.full-node", bytes: (residentBytes() - before) / nodes.count)
+    keep(nodes.count)
   }
   if stopwatch.wants("dht.decode") {
     let query = AnsweringNode.query("get_peers", "info_hash", count: 1)[0]

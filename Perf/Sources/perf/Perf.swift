@@ -22,6 +22,9 @@ struct Perf: ParsableCommand {
   @Flag(help: "Print the report as JSON.")
   var json = false
 
+  @Flag(help: "Print tables as Markdown, for the README.")
+  var markdown = false
+
   @Option(
     name: [.customLong("peer"), .customLong("client")],
     help: "Clients, separated by commas. (default: all installed; quick: the quickest of each kind)")
@@ -118,6 +121,7 @@ struct Perf: ParsableCommand {
     options.runs = max(1, runs ?? (quick ? 1 : 5))
     options.counts = counts
     options.verify = verify
+    options.holdsTimes = gate == .all
     options.warmMiB = warm
     return options
   }
@@ -135,9 +139,13 @@ struct Perf: ParsableCommand {
   }
 
   private func finish(_ report: Report, against stored: Report?) throws {
-    print(
-      json
-        ? try report.json() : [report.table, report.remarks].filter { !$0.isEmpty }.joined(separator: "\n"))
+    if json {
+      print(try report.json())
+    } else if markdown {
+      print(report.markdown)
+    } else {
+      print([report.table, report.remarks].filter { !$0.isEmpty }.joined(separator: "\n"))
+    }
     if let save { try report.json().write(toFile: save, atomically: true, encoding: .utf8) }
     let findings = stored.map { Comparison(holdsRatios: gate == .all).findings(report, against: $0) } ?? []
     for finding in findings { note("worse than stored: \(finding)") }

@@ -230,7 +230,7 @@ public actor Session {
     if let infoHash = link.infoHashes.first { return infoHash }
     guard let mutable = link.mutableTorrent else { throw .notInDHT(reason: "the link names no torrent") }
     guard let dht else { throw .notInDHT(reason: "the DHT is not in use") }
-    do {
+    do throws(DHTFailure) {
       return try await dht.resolve(mutable: mutable.publicKey, salt: mutable.salt)
     } catch {
       throw .notInDHT(reason: error.description)
@@ -282,6 +282,11 @@ public actor Session {
 
   /// Each loop gets the share of the limits that its share of the torrents is.
   private func shareLimits() async {
+    // Nothing to share, and a visit to every loop for each torrent of thousands.
+    let hasLimits =
+      downloadLimit != nil || uploadLimit != nil || shared.configuration.downloadLimit != nil
+      || shared.configuration.uploadLimit != nil
+    guard hasLimits else { return }
     let download = downloadLimit ?? shared.configuration.downloadLimit
     let upload = uploadLimit ?? shared.configuration.uploadLimit
     let total = max(1, torrentsByHash.count)
@@ -299,6 +304,20 @@ public actor Session {
 
   // MARK: Counts
 
+  /// Counts of many torrents, in their order: one visit to each loop, however many they are.
+  public nonisolated func statuses(of torrents: [Torrent]) async -> [TorrentStatus] {
+    var found: [InfoHash: TorrentStatus] = [:]
+    found.reserveCapacity(torrents.count)
+    for home in homes {
+      let here = torrents.filter { $0.home === home }
+      guard !here.isEmpty else { continue }
+      for status in await home.loop.run({ here.map { $0.driver.value.status() } }) {
+        found[status.infoHash] = status
+      }
+    }
+    return torrents.compactMap { found[$0.infoHash] }
+  }
+
   /// Counts over all torrents.
   public func status() async -> SessionStatus {
     var result = SessionStatus(
@@ -315,7 +334,13 @@ public actor Session {
       result.uploadedBytes += status.uploadedBytes
     }
     for home in homes {
-      let counters = await home.loop.run { home.context.counters }
+      let counters = await home.loop.run {
+        var counters = home.context.counters
+        let statistics = home.loop.statistics
+        counters.timerLatenessNanoseconds = statistics.timerLatenessNanoseconds(quantile: 0.99)
+        counters.longestTurnNanoseconds = statistics.maxTurnNanoseconds
+        return counters
+      }
       result.counters.add(counters)
     }
     return result
@@ -388,5 +413,7 @@ extension DataPathCounters {
     receiveCalls += other.receiveCalls
     copiedBytes += other.copiedBytes
     loopTurns += other.loopTurns
+    timerLatenessNanoseconds = max(timerLatenessNanoseconds, other.timerLatenessNanoseconds)
+    longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
   }
 }

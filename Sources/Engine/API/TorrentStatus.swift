@@ -7,6 +7,8 @@ public enum TorrentState: String, Sendable {
   case opening
   /// What is on the disk is read and hashed.
   case checking
+  /// Of a magnet link: what is in the torrent is being fetched from peers.
+  case fetchingMetadata = "metadata"
   case downloading
   case seeding
   /// Complete, and told not to seed.
@@ -179,5 +181,8 @@ public struct DataPathCounters: Sendable {
   public var copiedBytes: Int64 = 0
   /// Turns of all event loops.
   public var loopTurns: Int64 = 0
+  /// How late timers fired that were later than 99 of 100 others, and the longest turn, of the loop where they are worst.
+  public var timerLatenessNanoseconds: UInt64 = 0
+  public var longestTurnNanoseconds: UInt64 = 0
   public init() {}
 }

@@ -156,10 +156,17 @@ final class DHTDriver: DatagramHandler {
     carryOut()
   }
 
+  static func sha1(_ bytes: Span<UInt8>) -> Bytes20 {
+    SHA1.digest(of: bytes).withBytes { Bytes20($0) ?? Bytes20() }
+  }
+
+  static func verify(_ signature: Span<UInt8>, _ message: Span<UInt8>, _ key: Span<UInt8>) -> Bool {
+    Ed25519.verify(signature, of: message, key: key)
+  }
+
   private func makeNode() {
     var configuration = DHTConfiguration(
-      sha1: { bytes in SHA1.digest(of: bytes).withBytes { Bytes20($0) ?? Bytes20() } },
-      verifySignature: { signature, message, key in Ed25519.verify(signature, of: message, key: key) })
+      sha1: { Self.sha1($0) }, verifySignature: { Self.verify($0, $1, $2) })
     configuration.usesV4 = sockets[.v4] != nil
     configuration.usesV6 = sockets[.v6] != nil
     configuration.isReadOnly = options.isReadOnly

@@ -17,6 +17,8 @@ public enum DHTFailure: Error, Sendable, CustomStringConvertible {
   case refused(code: Int, text: String)
   /// Nobody has the item.
   case notFound
+  /// The item names no torrent (BEP 46).
+  case notATorrent
   /// The item cannot be stored as it is.
   case notAnItem(DHTItem.Problem)
   /// The key cannot sign: OpenSSL's configuration forbids Ed25519.
@@ -35,6 +37,7 @@ public enum DHTFailure: Error, Sendable, CustomStringConvertible {
     case .timedOut: "the node does not answer"
     case .refused(let code, let text): "the node refused: \(text) (\(code))"
     case .notFound: "no node has the item"
+    case .notATorrent: "the item names no torrent"
     case .notAnItem(let problem): problem.description
     case .cannotSign: "the key cannot be used: Ed25519 is not available on this machine"
     case .notStored(let reason): "no node stored it" + (reason.map { ": \($0)" } ?? "")

@@ -6,7 +6,7 @@ import TorrentModel
 ///
 /// A lookup waits until there is a way into the network, a question to one node until there is a node of ours.
 final class DHTRequests {
-  enum Question {
+  enum Question: Sendable {
     case lookup(LookupGoal)
     case ping(Endpoint)
     case sample(Endpoint, toward: NodeID)

@@ -104,7 +104,6 @@ final class LoopContext {
     drivers[Int(driver.slot)] = nil
     freeSlots.append(Int(driver.slot))
     forget(driver)
-    shareBudgets()
   }
 
   /// The host is gone: its end of the turn is not waited for.
@@ -112,12 +111,21 @@ final class LoopContext {
 
   var torrents: [TorrentDriver] { drivers.compactMap { $0 } }
 
-  /// Divides the pool among the torrents of this loop that download, so that what they ask for always finds room.
-  func shareBudgets() {
+  /// Torrents of this loop that download.
+  private var downloading: [TorrentDriver] = []
+
+  /// The blocks that each of them may have under way: a share of the pool, so that what they ask for always finds room.
+  var blockShare: Int {
     let loops = max(1, shared.configuration.loops ?? 1)
-    let active = drivers.reduce(0) { $0 + ($1?.isDownloading == true ? 1 : 0) }
-    let share = (pool.capacity - reserve - shared.disk.reservedBlocks) / loops / max(1, active)
-    for driver in drivers { driver?.setOpenBlockBudget(max(8, share)) }
+    let whole = pool.capacity - reserve - shared.disk.reservedBlocks
+    return max(8, whole / loops / max(1, downloading.count))
+  }
+
+  /// The torrent began to download, or ended: shares change.
+  func downloadingChanged(_ driver: TorrentDriver) {
+    if driver.isDownloading { downloading.append(driver) } else { downloading.removeAll { $0 === driver } }
+    let share = blockShare
+    for driver in downloading { driver.setOpenBlockBudget(share) }
   }
 
   // MARK: The turn

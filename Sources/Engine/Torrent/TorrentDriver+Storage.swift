@@ -84,7 +84,7 @@ extension TorrentDriver {
       swarm.prioritiesChanged(priorities, now: now)
     }
     if options.isSequential { swarm.sequentialChanged(true, now: now) }
-    context.shareBudgets()
+    swarm.openBlockBudget = context.blockShare
     adoptEarly(swarm)
     if options.isPaused { swarm.paused(now: now) }
     if !options.peers.isEmpty { swarm.peersDiscovered(options.peers, source: .user, now: now) }

@@ -94,7 +94,7 @@ final class TorrentDriver: PeerHost {
     let wasDownloading = isDownloading
     state = next
     context.shared.report(.stateChanged(infoHash, next))
-    if wasDownloading != isDownloading { context.shareBudgets() }
+    if wasDownloading != isDownloading { context.downloadingChanged(self) }
   }
 
   func setOpenBlockBudget(_ blocks: Int) { swarm?.openBlockBudget = blocks }

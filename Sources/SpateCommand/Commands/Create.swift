@@ -86,7 +86,7 @@ struct Create: SpateSubcommand {
     let created: TorrentCreator.Created
     do { created = try result.get() } catch { throw CommandFailure(task: error) }
     for warning in created.warnings { context.logger.warning("\(warning)") }
-    try write(created.bytes, to: target, context.console)
+    try target.write(created.bytes, replaces: force, context.console)
     try report(created, target, context)
     return .success
   }
@@ -114,35 +114,10 @@ struct Create: SpateSubcommand {
 
   // MARK: The torrent
 
-  private enum Target {
-    case standardOutput
-    case file(String)
-  }
-
-  /// Where the torrent goes; complains before the work rather than after it.
-  private func target() throws(CommandFailure) -> Target {
-    if output == "-" { return .standardOutput }
+  private func target() throws(CommandFailure) -> TorrentFileTarget {
     let contents = URL(fileURLWithPath: path).standardizedFileURL.lastPathComponent
-    let file = output ?? (name ?? contents).replacing("/", with: "_") + ".torrent"
-    if !force, FileManager.default.fileExists(atPath: file) {
-      throw CommandFailure(
-        .fileInputOutput,
-        "'\(Printable.text(file))' is there already; replace it with --force, or choose another with -o")
-    }
-    return .file(file)
-  }
-
-  private func write(_ bytes: [UInt8], to target: Target, _ console: Console) throws(CommandFailure) {
-    switch target {
-    case .standardOutput: try console.result(bytes)
-    case .file(let path):
-      do {
-        try Data(bytes).write(to: URL(fileURLWithPath: path), options: force ? .atomic : .withoutOverwriting)
-      } catch {
-        throw CommandFailure(
-          SystemReason.status(of: error), "cannot write '\(Printable.text(path))': \(SystemReason.of(error))")
-      }
-    }
+    return try TorrentFileTarget(
+      output ?? (name ?? contents).replacing("/", with: "_") + ".torrent", replaces: force)
   }
 
   private struct Document: Encodable {
@@ -155,7 +130,7 @@ struct Create: SpateSubcommand {
     let files: Int
   }
 
-  private func report(_ created: TorrentCreator.Created, _ target: Target, _ context: CommandContext)
+  private func report(_ created: TorrentCreator.Created, _ target: TorrentFileTarget, _ context: CommandContext)
     throws(CommandFailure)
   {
     // Standard output is the torrent's own then.

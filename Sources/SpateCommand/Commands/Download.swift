@@ -19,6 +19,22 @@ struct DownloadOptions: ParsableArguments {
     help: ArgumentHelp("Give up when nothing arrived for so long, such as 90s or 10m.", valueName: "time"),
     transform: TimeSpan.from)
   var timeout: TimeSpan?
+
+  @Flag(name: [.customShort("S"), .long], help: "List the files of each torrent, and download nothing.")
+  var showFiles = false
+
+  @Flag(help: "Save each torrent as a .torrent file, and download nothing: for magnet links.")
+  var metadataOnly = false
+
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "With --metadata-only: write the torrent here; - for standard output. (default: NAME.torrent in --dir)",
+      valueName: "file"), completion: .file())
+  var output: String?
+
+  @Flag(name: .shortAndLong, help: "With --metadata-only: replace the file if it is there.")
+  var force = false
 }
 
 struct Download: SpateSubcommand {
@@ -30,11 +46,12 @@ struct Download: SpateSubcommand {
 
         spate download debian.torrent -d /srv/iso
         spate download https://example.org/a.torrent --select-file 1-3 --seed-ratio 1
+        spate download 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'
         spate download -i list.txt -j 4 --progress json --json
       """)
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    help: "A .torrent file, its http(s) URL, a magnet link, or - for standard input.",
     completion: .file(extensions: ["torrent"]))
   var source: [String] = []
 
@@ -44,6 +61,12 @@ struct Download: SpateSubcommand {
   func validate() throws {
     if source.isEmpty && transfer.place.inputFile == nil {
       throw ValidationError("Missing expected argument '<source> ...'.")
+    }
+    if own.showFiles && own.metadataOnly {
+      throw ValidationError("--show-files and --metadata-only exclude each other.")
+    }
+    if own.output != nil && !own.metadataOnly {
+      throw ValidationError("-o goes with --metadata-only; the folder of the contents is -d.")
     }
   }
 
@@ -56,6 +79,14 @@ struct Download: SpateSubcommand {
         plan.torrent.isSequential = try layers.flag(own.sequential, .sequential)
         plan.torrent.allocation = try layers.value(own.allocation, .allocation) ?? .sparse
         plan.goal.timeout = try layers.value(own.timeout, .timeout)?.seconds
+        if own.metadataOnly {
+          guard own.output == nil || plan.sources.count == 1 else {
+            throw CommandFailure(.usage, "-o names one file, but there are \(plan.sources.count) torrents")
+          }
+          plan.ending = .saveMetadata(own.output, replaces: own.force)
+        } else if own.showFiles {
+          plan.ending = .showFiles(isJSON: try layers.flag(transfer.json.json, .json))
+        }
       }, interrupts: interrupts)
   }
 }

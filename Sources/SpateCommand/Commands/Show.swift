@@ -8,7 +8,7 @@ struct Show: SpateSubcommand {
     discussion: "Files are listed with the numbers that --select-file takes.")
 
   @Argument(
-    help: "A .torrent file, its http(s) URL, or - for standard input.",
+    help: "A .torrent file, its http(s) URL, a magnet link, or - for standard input.",
     completion: .file(extensions: ["torrent"]))
   var torrent: String
 
@@ -17,7 +17,15 @@ struct Show: SpateSubcommand {
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("show", output)
-    let metainfo = try await TorrentSource(argument: torrent)
+    let source = try TorrentSource(argument: torrent)
+    if case .magnet(let link) = source {
+      try context.console.result(
+        try context.layers.flag(json.json, .json)
+          ? JSONText.document(MagnetDocument(link)) : MagnetText.lines(link).joined(separator: "\n"))
+      for warning in link.warnings { context.logger.warning("\(warning)") }
+      return .success
+    }
+    let metainfo = try await source
       .load(certificateFile: try context.layers.value(nil as String?, .caCertificate))
     if try context.layers.flag(json.json, .json) {
       try context.console.result(JSONText.document(TorrentDocument(metainfo)))

@@ -47,7 +47,7 @@ struct ConfigurationTopic: SpateSubcommand {
 
     The file is --config FILE, or the one that SPATE_CONFIG names, or spate/config.json in $XDG_CONFIG_HOME or ~/.config. \
     It holds one JSON object; its keys are long names of options, an object under the name of a command (download, seed, \
-    create, show, verify, scrape) is for that command only, and an unknown key is an error:
+    create, show, magnet, verify, scrape) is for that command only, and an unknown key is an error:
 
       { "dir": "/srv/downloads", "download-limit": "20M", "sequential": true,
         "tracker": ["udp://tracker.example:6969/announce"],

@@ -69,6 +69,42 @@ struct NetworkOptions: ParsableArguments {
   var caCertificate: String?
 }
 
+/// How peers are found, beside trackers.
+struct DiscoveryOptions: ParsableArguments {
+  @Flag(inversion: .prefixedNo, help: "Find peers in the DHT, and be found there. (default: --dht)")
+  var dht: Bool?
+
+  @Flag(inversion: .prefixedNo, help: "Tell peers of each other, and be told. (default: --pex)")
+  var pex: Bool?
+
+  @Flag(inversion: .prefixedNo, help: "Find peers in the local network by multicast. (default: --lsd)")
+  var lsd: Bool?
+
+  @Option(
+    help: ArgumentHelp("UDP port of the DHT node. (default: that of --listen-port)", valueName: "port"),
+    transform: PortNumber.from)
+  var dhtPort: PortNumber?
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "Enter the DHT by this node. May be repeated. (default: public nodes and those of the last run)",
+      valueName: "host:port"), transform: PeerAddress.from)
+  var dhtNode: [PeerAddress] = []
+
+  /// Sets up what finds peers.
+  func apply(_ layers: SettingsLayers, to session: inout SessionConfiguration) throws(CommandFailure) {
+    session.usesPeerExchange = try layers.flag(pex, .pex, default: true)
+    session.usesLocalDiscovery = try layers.flag(lsd, .lsd, default: true)
+    guard try layers.flag(dht, .dht, default: true) else { return }
+    var options = DHTOptions()
+    options.port = try layers.value(dhtPort, .dhtPort)?.port
+    options.nodes = try layers.values(dhtNode, .dhtNode).map(\.description)
+    options.stateFile = Folders.state(layers.environment).map { $0 + "/spate/dht.state" }
+    session.dht = options
+  }
+}
+
 /// The machine as `download` and `seed` use it.
 struct MachineOptions: ParsableArguments {
   @Option(
@@ -163,6 +199,7 @@ struct TransferOptions: ParsableArguments {
   @OptionGroup(title: "Files") var place: PlaceOptions
   @OptionGroup(title: "Files") var selection: SelectionOptions
   @OptionGroup(title: "Network") var network: NetworkOptions
+  @OptionGroup(title: "Finding peers") var discovery: DiscoveryOptions
   @OptionGroup(title: "Goal and progress") var goal: GoalOptions
   @OptionGroup(title: "Machine") var machine: MachineOptions
   @OptionGroup var json: JSONOption
@@ -189,6 +226,7 @@ extension TransferOptions {
       try layers.value(machine.resumeDir, .resumeDir).map(Self.absolute)
       ?? Folders.state(layers.environment).map { $0 + "/spate/resume" }
     session.userAgent = Version.userAgent
+    try discovery.apply(layers, to: &session)
     return session
   }
 

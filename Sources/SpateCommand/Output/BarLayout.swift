@@ -79,6 +79,7 @@ struct BarLayout {
       Field(text: rows.map { $0.state == .checking ? "" : "\(up) \(Units.rate($0.up))" }, rank: 5),
       Field(text: rows.map { $0.state == .checking ? "" : "\($0.peers) (\($0.seeds))" }, rank: 4),
       Field(text: rows.map(note), rank: 2),
+      Field(text: rows.map(\.sourcesText), rank: 6),
     ]
     let longest = names.reduce(0) { max($0, TextWidth.of($1)) }
     // One column is kept free, since writing into the last one makes some terminals wrap.
@@ -108,6 +109,7 @@ struct BarLayout {
   private func note(_ row: ProgressRow) -> String {
     switch row.state {
     case .downloading: row.eta.map { Units.time($0) } ?? "--"
+    case .fetchingMetadata: row.metadata?.text ?? ""
     default: row.state.rawValue
     }
   }
@@ -135,7 +137,7 @@ struct BarLayout {
   private func bar(_ row: ProgressRow, _ width: Int, isSum: Bool) -> String {
     let colour: TerminalStyle.Colour? =
       switch row.state {
-      case .checking, .opening: .cyan
+      case .checking, .opening, .fetchingMetadata: .cyan
       case .failed: .red
       default: .green
       }

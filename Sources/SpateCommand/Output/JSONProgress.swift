@@ -23,6 +23,10 @@ final class JSONProgress: ProgressView {
     let peers: Int
     let seeds: Int
     let eta: OrNull<Int>
+    let sources: Sources
+    /// Pieces of the metadata, while a magnet link's are fetched.
+    let metadataHave: Int?
+    let metadataTotal: Int?
     let url: String?
     let message: String?
 
@@ -39,8 +43,32 @@ final class JSONProgress: ProgressView {
       peers = row.peers
       seeds = row.seeds
       eta = OrNull(row.eta)
+      sources = Sources(row.sources)
+      metadataHave = row.metadata?.have
+      metadataTotal = row.metadata?.total
       self.url = url
       self.message = message
+    }
+  }
+
+  /// Where the connected peers were found.
+  struct Sources: Encodable {
+    let tracker: Int
+    let dht: Int
+    let pex: Int
+    let lsd: Int
+    let incoming: Int
+    let known: Int
+    let named: Int
+
+    init(_ sources: PeerSources) {
+      tracker = sources.tracker
+      dht = sources.dht
+      pex = sources.exchange
+      lsd = sources.local
+      incoming = sources.incoming
+      known = sources.resume
+      named = sources.user
     }
   }
 

@@ -30,14 +30,21 @@ final class PlainProgress: ProgressView {
       let eta = row.eta.map { ", \(Units.time($0)) left" } ?? ""
       return
         "\(name): \(Units.percent(row.done, of: row.total)), \(Units.part(row.done, of: row.total)), \(rates)\(eta)"
+    case .fetchingMetadata:
+      return "\(name): \(row.metadata?.text ?? "fetching metadata"), \(peers(row))"
     case .seeding: return "\(name): seeding, up \(Units.rate(row.up)), \(peers(row))"
     default: return "\(name): \(row.state.rawValue), \(Units.percent(row.done, of: row.total))"
     }
   }
 
   private static func peers(_ row: ProgressRow) -> String {
-    "\(row.peers) peer\(row.peers == 1 ? "" : "s")"
-      + (row.state == .downloading && row.seeds > 0 ? " (\(row.seeds) seed\(row.seeds == 1 ? "" : "s"))" : "")
+    var details: [String] = []
+    if row.state == .downloading, row.seeds > 0 {
+      details.append("\(row.seeds) seed\(row.seeds == 1 ? "" : "s")")
+    }
+    if !row.sourcesText.isEmpty { details.append(row.sourcesText) }
+    return "\(row.peers) peer\(row.peers == 1 ? "" : "s")"
+      + (details.isEmpty ? "" : " (\(details.joined(separator: "; ")))")
   }
 
   static func sum(_ snapshot: ProgressSnapshot) -> String {
@@ -58,7 +65,8 @@ final class PlainProgress: ProgressView {
     if let text = NewsText.complaint(news, of: row, warnings: true, style: console.style) {
       console.line(text)
     } else if case .stateChanged(let state) = news, state != .opening, state != .stopped {
-      console.line("\(Printable.text(row.name)): \(state.rawValue)")
+      let text = state == .fetchingMetadata ? "fetching metadata" : state.rawValue
+      console.line("\(Printable.text(row.name)): \(text)")
     }
   }
 

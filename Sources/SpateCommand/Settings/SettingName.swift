@@ -20,6 +20,11 @@ enum SettingName: String, CaseIterable, Sendable {
   case uploadLimit = "upload-limit"
   case uploadSlots = "upload-slots"
   case caCertificate = "ca-certificate"
+  case dht
+  case dhtPort = "dht-port"
+  case dhtNode = "dht-node"
+  case pex
+  case lsd
   // The machine.
   case memory
   case threads

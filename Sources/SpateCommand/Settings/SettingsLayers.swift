@@ -58,9 +58,11 @@ struct SettingsLayers: Sendable {
     return values
   }
 
-  func flag(_ option: Bool?, _ name: SettingName) throws(CommandFailure) -> Bool {
+  func flag(
+    _ option: Bool?, _ name: SettingName, default otherwise: Bool = false
+  ) throws(CommandFailure) -> Bool {
     if let option { return option }
-    guard let (texts, place) = texts(name, isList: false) else { return false }
+    guard let (texts, place) = texts(name, isList: false) else { return otherwise }
     switch texts.count == 1 ? texts[0].lowercased() : "" {
     case "1", "true", "yes", "on": return true
     case "0", "false", "no", "off": return false

@@ -1,11 +1,13 @@
 import Engine
 import Foundation
 
-/// Where a .torrent file comes from.
+/// Where a torrent comes from.
 enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
   case standardInput
   case url(String)
   case file(String)
+  /// Its metadata comes from peers.
+  case magnet(MagnetLink)
 
   /// - Throws: for what is no such place.
   init(argument: String) throws(CommandFailure) {
@@ -15,8 +17,7 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
     } else if lower.hasPrefix("http://") || lower.hasPrefix("https://") {
       self = .url(argument)
     } else if lower.hasPrefix("magnet:") {
-      throw CommandFailure(
-        .usage, "magnet links cannot be downloaded yet; use the .torrent file or its http(s) URL")
+      do { self = .magnet(try MagnetLink(parsing: argument)) } catch { throw CommandFailure(error) }
     } else if lower.hasPrefix("file://"), let url = URL(string: argument), !url.path.isEmpty {
       self = .file(url.path)
     } else if argument.isEmpty {
@@ -32,7 +33,14 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
     case .standardInput: "standard input"
     case .url(let url): Printable.text(url)
     case .file(let path): "'\(Printable.text(path))'"
+    case .magnet(let link): Printable.text(link.name ?? link.infoHashes.first?.hex ?? "a magnet link")
     }
+  }
+
+  /// The files that a magnet link selects (BEP 53), by number from 0; nil for all.
+  func selection(in info: TorrentInfo) -> Set<Int>? {
+    guard case .magnet(let link) = self, let ranges = link.selection else { return nil }
+    return Set(ranges.flatMap { Array($0.clamped(to: 0...max(0, info.files.count - 1))) })
   }
 
   /// Reads and parses the torrent. Blocks for files.
@@ -49,6 +57,10 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
       return try FileReading.readStandardInput(limit: TorrentLimits.metainfoLength, what: "torrent")
     case .file(let path):
       return try FileReading.read(path, limit: TorrentLimits.metainfoLength, what: "torrent")
+    case .magnet:
+      throw CommandFailure(
+        .usage,
+        "a magnet link does not say what is in the torrent; 'spate download --metadata-only LINK' fetches that")
     case .url(let url):
       do { return try await Session.fetch(url: url, certificateFile: certificateFile) } catch {
         throw CommandFailure(.network, "cannot fetch the torrent: \(Printable.text(error.description))")

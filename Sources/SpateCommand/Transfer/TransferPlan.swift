@@ -12,8 +12,30 @@ struct TransferPlan: Sendable {
   var peers: [PeerAddress]
   /// Torrents under way at once.
   var concurrent: Int
+  /// What to do with each torrent once it is known what is in it.
+  var ending = Ending.transfer
   /// Where to write counts of the data path at the end.
   var countersFile: String?
+
+  /// The session that the command needs: to look into files, nobody has to be talked to.
+  var sessionNeeded: SessionConfiguration {
+    let asksPeers = sources.contains { if case .magnet = $0 { true } else { false } }
+    guard ending != .transfer, !asksPeers else { return session }
+    var quiet = session
+    quiet.dht = nil
+    quiet.usesLocalDiscovery = false
+    quiet.listenPort = nil
+    return quiet
+  }
+
+  enum Ending: Hashable, Sendable {
+    /// Download it, or seed it.
+    case transfer
+    /// List its files, and no more.
+    case showFiles(isJSON: Bool)
+    /// Write it to a file, `-` for standard output; nil for a file of its name in the folder.
+    case saveMetadata(String?, replaces: Bool)
+  }
 }
 
 /// One torrent of a command, from its source to its result.
@@ -21,6 +43,8 @@ struct TransferJob {
   enum Phase {
     case waiting
     case loading
+    /// The metadata of a magnet link is being fetched.
+    case fetching(MagnetDownload, TransferWatch)
     case active(Torrent, TransferWatch)
     case ended(TransferResult)
     /// The same torrent was named before.
@@ -45,6 +69,10 @@ struct TransferJob {
     if case .active(let torrent, _) = phase { torrent } else { nil }
   }
 
+  var magnet: MagnetDownload? {
+    if case .fetching(let magnet, _) = phase { magnet } else { nil }
+  }
+
   mutating func enter(_ phase: Phase) { self.phase = phase }
 }
 
@@ -53,7 +81,7 @@ struct TransferJobs {
   private var all: [TransferJob]
   private(set) var loading = 0
   private(set) var ended = 0
-  /// Numbers of the jobs that are with the session.
+  /// Numbers of the jobs that are with the session, as torrents or as magnet links.
   private(set) var active: Set<Int> = []
   /// The first job that waits; those behind it wait too.
   private(set) var nextWaiting = 0
@@ -80,7 +108,7 @@ struct TransferJobs {
     switch phase {
     case .waiting: break
     case .loading: loading += step
-    case .active:
+    case .active, .fetching:
       if step > 0 { active.insert(number) } else { active.remove(number) }
     case .ended, .leftOut: ended += step
     }

@@ -67,6 +67,9 @@ struct CountersDocument: Encodable {
   let copiedBytes: Int64
   let receiveCalls: Int64
   let loopTurns: Int64
+  /// The 99th percentile, milliseconds.
+  let timerLatenessMs: Double
+  let longestTurnMs: Double
   /// In blocks of 16 KiB.
   let poolHighWater: Int
   let poolCapacity: Int
@@ -77,6 +80,8 @@ struct CountersDocument: Encodable {
     copiedBytes = status.counters.copiedBytes
     receiveCalls = status.counters.receiveCalls
     loopTurns = status.counters.loopTurns
+    timerLatenessMs = Double(status.counters.timerLatenessNanoseconds) / 1e6
+    longestTurnMs = Double(status.counters.longestTurnNanoseconds) / 1e6
     poolHighWater = status.poolHighWater
     poolCapacity = status.poolCapacity
   }

@@ -8,6 +8,7 @@ actor TransferRunner {
   private enum Input: Sendable {
     case session(SessionEvent)
     case loaded(Int, Result<TorrentMetainfo, CommandFailure>)
+    case linked(Int, Result<MagnetDownload, CommandFailure>)
     case resolved([Endpoint])
     case tick
     case interrupted
@@ -61,7 +62,7 @@ actor TransferRunner {
   /// - Returns: how each torrent ended, in the order of the sources.
   func run() async throws(CommandFailure) -> [TransferResult] {
     let session: Session
-    do { session = try await Session.start(plan.session) } catch { throw CommandFailure(error) }
+    do { session = try await Session.start(plan.sessionNeeded) } catch { throw CommandFailure(error) }
     self.session = session
     logger.info("listening on port \(session.listenPort.map(String.init) ?? "none")")
     let listener = Task { [post] in
@@ -91,9 +92,13 @@ actor TransferRunner {
     switch input {
     case .session(let event): await take(event)
     case .loaded(let number, let result): await loaded(number, result)
+    case .linked(let number, let result): await linked(number, result)
     case .resolved(let endpoints):
       peers += endpoints
-      for number in jobs.active { await jobs[number].torrent?.addPeers(endpoints) }
+      for number in jobs.active {
+        await jobs[number].torrent?.addPeers(endpoints)
+        await jobs[number].magnet?.addPeers(endpoints)
+      }
     case .tick: await tick()
     case .interrupted: isInterrupted = true
     }
@@ -122,6 +127,10 @@ actor TransferRunner {
       let number = jobs.loadNext()
     {
       let source = jobs[number].source
+      if case .magnet(let link) = source {
+        follow(link, number)
+        continue
+      }
       let certificate = plan.session.certificateFile
       Task { [post] in
         do throws(CommandFailure) {
@@ -133,14 +142,79 @@ actor TransferRunner {
     }
   }
 
+  // MARK: Magnet links
+
+  private func follow(_ link: MagnetLink, _ number: Int) {
+    guard let session else { return }
+    var options = plan.torrent
+    options.peers = peers
+    Task { [post, options] in
+      do throws(SessionError) {
+        post.yield(.linked(number, .success(try await session.add(link, options))))
+      } catch {
+        post.yield(.linked(number, .failure(CommandFailure(error))))
+      }
+    }
+  }
+
+  /// The session looks for what is in the torrent.
+  private func linked(_ number: Int, _ result: Result<MagnetDownload, CommandFailure>) async {
+    switch result {
+    case .failure(let failure): await loaded(number, .failure(failure))
+    case .success(let magnet):
+      jobByHash[magnet.infoHash] = number
+      jobs.enter(.fetching(magnet, TransferWatch(goal: plan.goal)), number)
+      await refresh(number)
+      tell(.stateChanged(.fetchingMetadata), number)
+      Task { [post] in
+        do throws(SessionError) {
+          post.yield(.loaded(number, .success(try await magnet.metainfo())))
+        } catch {
+          post.yield(.loaded(number, .failure(CommandFailure(error))))
+        }
+      }
+    }
+  }
+
+  /// What is in the torrent is known, and that is all that is wanted.
+  /// - Returns: false when it is to be downloaded.
+  private func endWithMetadata(_ metainfo: TorrentMetainfo, _ number: Int) async throws(CommandFailure)
+    -> Bool
+  {
+    switch plan.ending {
+    case .transfer: return false
+    case .showFiles(let isJSON):
+      try console.result(
+        isJSON
+          ? JSONText.document(TorrentDocument(metainfo))
+          : TorrentText.lines(metainfo).joined(separator: "\n"))
+    case .saveMetadata(let output, let replaces):
+      let name = metainfo.info.name.replacing("/", with: "_")
+      let target = try TorrentFileTarget(
+        output ?? "\(plan.torrent.folder)/\(name).torrent", replaces: replaces)
+      try target.write(metainfo.encoded(), replaces: replaces, console)
+      if case .file(let path) = target, printsResults { try console.result(Printable.text(path)) }
+    }
+    if let magnet = jobs[number].magnet { await session?.remove(magnet) }
+    jobs.enter(
+      .ended(
+        TransferResult(
+          status: .complete, exit: .success, name: metainfo.info.name,
+          infohash: metainfo.info.infoHash.hex)), number)
+    return true
+  }
+
   private func loaded(_ number: Int, _ result: Result<TorrentMetainfo, CommandFailure>) async {
     defer { loadMore() }
+    // A link that was given up says so once more.
+    if case .ended = jobs[number].phase { return }
     guard let session else { return }
     do throws(CommandFailure) {
       let metainfo = try result.get()
       let info = metainfo.info
       for warning in metainfo.warnings { logger.info("\(jobs[number].source): \(warning)") }
-      if let other = jobByHash[info.infoHash] {
+      if try await endWithMetadata(metainfo, number) { return }
+      if let other = jobByHash[info.infoHash], other != number {
         logger.warning("\(jobs[number].source) is the same torrent as \(jobs[other].source) and left out")
         return jobs.enter(.leftOut, number)
       }
@@ -149,7 +223,7 @@ actor TransferRunner {
           .other, "another torrent of this command writes '\(path)' too; download it with another -d")
       }
       var options = plan.torrent
-      options.selectedFiles = try plan.selection.select(from: info)
+      options.selectedFiles = try plan.selection.select(from: info) ?? jobs[number].source.selection(in: info)
       options.peers = peers
       let torrent: Torrent
       do { torrent = try await session.add(metainfo, options) } catch { throw CommandFailure(error) }
@@ -178,11 +252,11 @@ actor TransferRunner {
   private func take(_ event: SessionEvent) async {
     switch event {
     case .stateChanged(let hash, let state):
-      guard let number = await refreshed(hash) else { return }
+      guard let number = jobByHash[hash], let status = await refresh(number) else { return }
       tell(.stateChanged(state), number)
       // A bar is there from the start, and full at the end, however short the time between.
       if view.interval < 1 { view.update(jobs.snapshot()) }
-      await judge(number)
+      await judge(number, status)
       // A place in the queue may have become free.
       loadMore()
     case .completed(let hash):
@@ -224,15 +298,33 @@ actor TransferRunner {
 
   /// Fetches the counts of the torrent with the info-hash, if it is under way.
   private func refreshed(_ hash: InfoHash) async -> Int? {
-    guard let number = jobByHash[hash], jobs[number].torrent != nil else { return nil }
+    guard let number = jobByHash[hash], jobs[number].torrent != nil || jobs[number].magnet != nil else {
+      return nil
+    }
     await refresh(number)
     return number
   }
 
+  private func refreshMagnet(_ number: Int) async -> MagnetStatus? {
+    guard let magnet = jobs[number].magnet else { return nil }
+    let status = await magnet.status()
+    // The metadata may have come meanwhile.
+    guard jobs[number].magnet === magnet else { return nil }
+    jobs[number].row = ProgressRow(status)
+    return status
+  }
+
   @discardableResult
   private func refresh(_ number: Int) async -> TorrentStatus? {
+    if await refreshMagnet(number) != nil { return nil }
     guard let torrent = jobs[number].torrent else { return nil }
     let status = await torrent.status()
+    note(status, of: number)
+    return status
+  }
+
+  private func note(_ status: TorrentStatus, of number: Int) {
+    guard let torrent = jobs[number].torrent else { return }
     jobs[number].row = ProgressRow(status, contents: torrent.metainfo.info.layout.totalLength)
     if status.state == .failed {
       jobs[number].failure = jobs[number].failure ?? status.error
@@ -240,21 +332,36 @@ actor TransferRunner {
       jobs[number].failure = nil
       jobs[number].toldFailure = nil
     }
-    return status
   }
 
   private func tick() async {
-    for number in jobs.active.sorted() { await judge(number) }
+    // Thousands of seeds that nobody looks at, and that end with the command, need not be asked every second.
+    if plan.goal.isTimed || !(view is SilentProgress) { await judgeAll() }
     guard now - lastUpdate >= view.interval - 0.01 else { return }
     lastUpdate = now
     view.update(jobs.snapshot())
   }
 
+  private func judgeAll() async {
+    let numbers = jobs.active.sorted()
+    let torrents = numbers.compactMap { jobs[$0].torrent }
+    for number in numbers where jobs[number].magnet != nil { await judgeMagnet(number) }
+    guard let session else { return }
+    for status in await session.statuses(of: torrents) {
+      guard let number = jobByHash[status.infoHash] else { continue }
+      note(status, of: number)
+      await judge(number, status)
+    }
+  }
+
   /// Looks at a torrent, and ends it if it is done.
   private func judge(_ number: Int) async {
-    guard let status = await refresh(number), case .active(let torrent, var watch) = jobs[number].phase else {
-      return
-    }
+    if jobs[number].magnet != nil { return await judgeMagnet(number) }
+    if let status = await refresh(number) { await judge(number, status) }
+  }
+
+  private func judge(_ number: Int, _ status: TorrentStatus) async {
+    guard case .active(let torrent, var watch) = jobs[number].phase else { return }
     let verdict = watch.observe(TransferSample(status), now: now)
     jobs.enter(.active(torrent, watch), number)
     switch verdict {
@@ -272,6 +379,35 @@ actor TransferRunner {
       tell(.failed(reason), number)
       await end(number, status, .failed, .dataMismatch, reason)
     }
+  }
+
+  private func judgeMagnet(_ number: Int) async {
+    guard let status = await refreshMagnet(number), case .fetching(let magnet, var watch) = jobs[number].phase
+    else { return }
+    let verdict = watch.observe(TransferSample(status), now: now)
+    jobs.enter(.fetching(magnet, watch), number)
+    guard case .timedOut(let hadPeer) = verdict else { return }
+    let time = Units.duration(plan.goal.timeout ?? 0)
+    let reason =
+      hadPeer
+      ? "no peer gave the metadata in \(time); given up"
+      : "no peer was found in \(time); name one with --peer, a tracker with --tracker, or a DHT node with --dht-node"
+    tell(.timedOut(reason), number)
+    await session?.remove(magnet)
+    endMagnet(number, magnet, .timedOut, hadPeer ? .timedOut : .network, reason)
+    loadMore()
+  }
+
+  private func endMagnet(
+    _ number: Int, _ magnet: MagnetDownload, _ how: TransferResult.Status, _ exit: CommandStatus,
+    _ error: String
+  ) {
+    jobs.enter(
+      .ended(
+        TransferResult(
+          status: how, exit: exit, error: error, name: magnet.link.name ?? magnet.infoHash.hex,
+          infohash: magnet.infoHash.hex)), number)
+    tell(.ended, number)
   }
 
   private static func timeoutReason(_ status: TorrentStatus, timeout: Double) -> String {
@@ -335,6 +471,10 @@ actor TransferRunner {
             TransferResult(
               status: .interrupted, exit: .interrupted, error: "not begun when the command was interrupted",
               name: jobs[number].source.description)), number)
+      case .fetching(let magnet, _):
+        endMagnet(
+          number, magnet, .interrupted, .interrupted,
+          "interrupted while the metadata was fetched; run the same command again to go on")
       case .active: await close(number)
       case .ended, .leftOut: break
       }

@@ -16,6 +16,9 @@ struct TransferGoal: Hashable, Sendable {
 
   /// Whether there is anything to do once all is there.
   var seeds: Bool { kind == .seed || seedRatio != nil || seedTime != nil }
+
+  /// Whether it can be met, or given up, by time or counts alone, without an event that tells.
+  var isTimed: Bool { seedRatio != nil || seedTime != nil || (kind == .download && timeout != nil) }
 }
 
 /// What the watch looks at. Sizes in bytes.
@@ -32,6 +35,14 @@ extension TransferSample {
     self.init(
       state: status.state, total: status.wantedBytes, downloaded: status.downloadedBytes,
       uploaded: status.uploadedBytes, everHadPeer: status.everHadPeer)
+  }
+}
+
+extension TransferSample {
+  init(_ status: MagnetStatus) {
+    self.init(
+      state: .fetchingMetadata, total: 0, downloaded: Int64(status.havePieces), uploaded: 0,
+      everHadPeer: status.everHadPeer)
   }
 }
 
@@ -55,19 +66,19 @@ struct TransferWatch: Sendable {
   init(goal: TransferGoal) { self.goal = goal }
 
   mutating func observe(_ sample: TransferSample, now: Double) -> TransferVerdict {
-    if sample.state != .downloading { lastArrival = nil }
+    if sample.state != .downloading, sample.state != .fetchingMetadata { lastArrival = nil }
     if sample.state != .seeding { completeSince = nil }
     switch sample.state {
     case .opening, .checking, .paused: return .goOn
     case .failed: return .failed
     case .finished, .stopped: return .goalMet
-    case .downloading: return downloading(sample, now: now)
+    case .downloading, .fetchingMetadata: return downloading(sample, now: now)
     case .seeding: return seeding(sample, now: now)
     }
   }
 
   private mutating func downloading(_ sample: TransferSample, now: Double) -> TransferVerdict {
-    if goal.kind == .seed { return .incomplete }
+    if goal.kind == .seed, sample.state == .downloading { return .incomplete }
     let last = sample.downloaded != downloaded ? now : lastArrival ?? now
     lastArrival = last
     downloaded = sample.downloaded

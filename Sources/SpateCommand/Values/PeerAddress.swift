@@ -26,6 +26,9 @@ struct PeerAddress: SettingValue, Hashable {
   /// The endpoint, when no name has to be looked up.
   var endpoint: Endpoint? { IPAddress(host).map { Endpoint(address: $0, port: port) } }
 
+  /// As a user would name it.
+  var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
   private static func isName(_ host: Substring) -> Bool {
     (1...253).contains(host.utf8.count)
       && host.utf8.allSatisfy { byte in

@@ -33,6 +33,8 @@ struct Job {
   var pieceLength = 0
   /// A counter file the client may fill; see `Counts`.
   var counters: String?
+  /// Added to the client's environment.
+  var environment: [String: String] = [:]
 
   var torrent: String { torrents.first ?? "" }
 }

@@ -26,6 +26,16 @@ struct Table {
     }.joined(separator: "\n")
   }
 
+  /// The same for a README.
+  var markdown: String {
+    guard !rows.isEmpty else { return "" }
+    let used = head.indices.filter { column in rows.contains { !$0[column].isEmpty } }
+    func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+    return
+      ([line(used.map { head[$0] }), line(used.map { $0 < 2 ? "---" : "---:" })]
+      + rows.map { row in line(used.map { row[$0] }) }).joined(separator: "\n")
+  }
+
   /// Three significant digits, without an exponent.
   static func figure(_ value: Double) -> String {
     switch abs(value) {
@@ -60,7 +70,26 @@ extension String {
 }
 
 extension Report {
-  var table: String {
+  var table: String { results.text }
+
+  /// Results, ratios and the scenarios' own figures, for a README.
+  var markdown: String {
+    var own = Table(["scenario", "client", "figures"])
+    for outcome in outcomes where outcome.client != "rooms" && !outcome.figures.isEmpty {
+      let figures = outcome.figures.map { "\($0.name) \(Table.figure($0.value)) \($0.unit)" }
+      own.add([outcome.scenario, outcome.client, figures.joined(separator: ", ")])
+    }
+    let failures = outcomes.compactMap { outcome in
+      outcome.failure.map { "\(outcome.scenario) \(outcome.client) failed: \($0)" }
+    }
+    let head =
+      "\(machine.processor), \(machine.cores) cores, \(machine.memoryBytes >> 30) GiB, Linux \(machine.kernel); "
+      + versions.sorted { $0.key < $1.key }.map(\.value).joined(separator: ", ")
+    return ([head, results.markdown, ratioTable.markdown, own.markdown] + failures).filter { !$0.isEmpty }
+      .joined(separator: "\n\n")
+  }
+
+  private var results: Table {
     var table = Table([
       "scenario", "client", "size", "piece", "conns", "items", "MiB/s", "CPU s/GiB", "user", "system",
       "peak MiB",
@@ -91,7 +120,7 @@ extension Report {
       row.append(outcome.generatorCPU.map(Table.figure) ?? "")
       table.add(row)
     }
-    return table.text
+    return table
   }
 
   /// One row a benchmark; its speed and its allocations are figures of the same name and another unit.
@@ -126,27 +155,32 @@ extension Report {
         lines.append("\(outcome.scenario) \(outcome.client) failed: \(failure)")
       }
     }
-    if !ratios.isEmpty {
-      var table = Table(["scenario", "against", "piece", "conns", "speed ×", "CPU ×", "memory ×"])
-      var seen: Set<[String]> = []
-      for ratio in ratios {
-        let point = ratio.point
-        let key = [
-          ratio.scenario, ratio.other, Table.size(point.piece),
-          point.connections == 0 ? "" : "\(point.connections)",
-        ]
-        guard seen.insert(key + ["\(point.size)", "\(point.items)"]).inserted else { continue }
-        func value(_ name: String, inverse: Bool) -> String {
-          let found = ratios.first {
-            $0.scenario == ratio.scenario && $0.other == ratio.other && $0.point == point && $0.name == name
-          }
-          return found.map { Table.figure(inverse ? 1 / $0.value : $0.value) } ?? ""
-        }
-        table.add(
-          key + [value("speed", inverse: false), value("cpu", inverse: true), value("memory", inverse: true)])
-      }
-      lines.append("\n\(ratios[0].client) as a multiple of the others:\n" + table.text)
+    if let first = ratios.first {
+      lines.append("\n\(first.client) as a multiple of the others:\n" + ratioTable.text)
     }
     return lines.joined(separator: "\n")
+  }
+
+  private var ratioTable: Table {
+    var table = Table(["scenario", "against", "piece", "conns", "speed ×", "CPU ×", "memory ×"])
+    let ratios = ratios
+    var seen: Set<[String]> = []
+    for ratio in ratios {
+      let point = ratio.point
+      let key = [
+        ratio.scenario, ratio.other, Table.size(point.piece),
+        point.connections == 0 ? "" : "\(point.connections)",
+      ]
+      guard seen.insert(key + ["\(point.size)", "\(point.items)"]).inserted else { continue }
+      func value(_ name: String, inverse: Bool) -> String {
+        let found = ratios.first {
+          $0.scenario == ratio.scenario && $0.other == ratio.other && $0.point == point && $0.name == name
+        }
+        return found.map { Table.figure(inverse ? 1 / $0.value : $0.value) } ?? ""
+      }
+      table.add(
+        key + [value("speed", inverse: false), value("cpu", inverse: true), value("memory", inverse: true)])
+    }
+    return table
   }
 }

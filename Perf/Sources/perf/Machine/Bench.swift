@@ -135,11 +135,12 @@ final class Bench {
 
   func start(_ client: any Client, _ job: Job, _ instrument: Instrument) throws(Failure) -> Running {
     var job = job
-    job.counters = instrument.files?.reported
+    job.counters = instrument.files?.reported ?? job.counters
     let launch = try client.launch(job, home)
     let log = job.work + "/errors.log"
     let command = Command(
-      arguments: instrument.wrap(launch.arguments, home), environment: launch.environment, folder: job.work,
+      arguments: instrument.wrap(launch.arguments, home),
+      environment: launch.environment.merging(job.environment) { $1 }, folder: job.work,
       log: log)
     return try Running(Child(command, name: client.name), launch, wrapped: instrument.disturbs)
   }

@@ -38,6 +38,7 @@ struct Home {
   var warm: String { built + "/perf-warm" }
   var rooms: String { built + "/perf-rooms" }
   var mallocs: String { built + "/libPerfMallocs.so" }
+  var stall: String { built + "/libPerfStall.so" }
 
   /// Spate's own executable: `SPATE` in the environment, or the release build of the package above.
   var spate: String {
@@ -47,7 +48,10 @@ struct Home {
 
   /// Builds the helpers that `swift run perf` does not build along.
   func buildHelpers() throws(Failure) {
-    let helpers = [("perf-load", load), ("perf-warm", warm), ("perf-rooms", rooms), ("PerfMallocs", mallocs)]
+    let helpers = [
+      ("perf-load", load), ("perf-warm", warm), ("perf-rooms", rooms), ("PerfMallocs", mallocs),
+      ("PerfStall", stall),
+    ]
     let missing = helpers.filter {
       !FileManager.default.isExecutableFile(atPath: $0.1)
     }

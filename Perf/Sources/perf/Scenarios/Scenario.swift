@@ -29,6 +29,8 @@ struct Options {
   var quick = false
   var counts = true
   var verify = true
+  /// Whether a scenario that has limits of time fails above them.
+  var holdsTimes = true
   /// MiB to warm before a run; nil: all that is free.
   var warmMiB: Int?
 
@@ -47,6 +49,7 @@ struct Options {
 enum Scenarios {
   static let all: [any Scenario] = [
     Download(), SeedScenario(), BothWays(), Check(), Create(), Connections(), Torrents(), SmallFiles(),
+    Stall(),
     RoomScenario(name: "hash", summary: "every hash kernel and the lanes over them", benchmarks: ["hash."]),
     RoomScenario(
       name: "pick", summary: "choosing and book-keeping per block, by pieces and peers", benchmarks: ["pick."]
