@@ -58,6 +58,8 @@ struct LookupSchedule {
   init(concurrency: Int) { self.concurrency = concurrency }
 
   var count: Int { entries.count }
+  /// Entries of the heaps, those included that are valid no more.
+  var plannedCount: Int { urgent.count + routine.count }
 
   /// When ``next(now:)`` may have something.
   var nextDeadline: Moment {
