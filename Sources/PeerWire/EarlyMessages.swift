@@ -5,16 +5,13 @@ import TorrentModel
 /// Without metadata nobody knows how many pieces there are, so what a peer says of its pieces cannot be judged. It is
 /// kept, and held against the torrent as soon as that is known.
 public struct EarlyMessages: Sendable {
-  private enum Availability: Hashable {
-    case untold
-    case all
-    case none
-    /// A bitfield of so many bytes.
-    case bitfield(length: Int)
-  }
-
-  private var availability = Availability.untold
-  /// The pieces of the bitfield and of every `have`, as on the wire.
+  /// `have all` was said.
+  private var hasAll = false
+  /// `have none` was said.
+  private var hasNone = false
+  /// Bytes of the bitfields that were sent: more than one may come, and an honest peer's are all of one length.
+  private var bitfieldLengths: ClosedRange<Int>?
+  /// The pieces of every bitfield and of every `have`, as on the wire.
   private var bits: [UInt8] = []
   private var greatestHave: PieceIndex?
   private var isUnchoked = false
@@ -37,15 +34,9 @@ public struct EarlyMessages: Sendable {
     case .interested: isInterested = true
     case .notInterested: isInterested = false
     case .have(let piece): noteHave(piece)
-    case .bitfield(let set):
-      guard availability == .untold else { return }
-      availability = .bitfield(length: set.wireLength)
-      var told: [UInt8] = []
-      set.appendWire(to: &told)
-      grow(to: told.count)
-      for index in told.indices { bits[index] |= told[index] }
-    case .haveAll: if availability == .untold { availability = .all }
-    case .haveNone: if availability == .untold { availability = .none }
+    case .bitfield(let set): noteBitfield(set)
+    case .haveAll: hasAll = true
+    case .haveNone: hasNone = true
     case .allowedFast(let piece):
       if allowedFast.count < Self.allowedFastLimit, !allowedFast.contains(piece) { allowedFast.append(piece) }
     // A suggestion is stale by then, blocks cannot be asked for, and the others are for the driver.
@@ -54,10 +45,21 @@ public struct EarlyMessages: Sendable {
   }
 
   private mutating func noteHave(_ piece: PieceIndex) {
-    guard piece.offset < Limits.pieceCount, availability != .all else { return }
+    guard piece.offset < Limits.pieceCount else { return }
     greatestHave = max(greatestHave ?? piece, piece)
     grow(to: piece.offset / 8 + 1)
     bits[piece.offset / 8] |= 0x80 >> UInt8(piece.offset % 8)
+  }
+
+  /// A list may come again, as some clients send one in place of many `have`s. It takes nothing back.
+  private mutating func noteBitfield(_ set: Bitfield) {
+    let length = set.wireLength
+    let lengths = bitfieldLengths ?? length...length
+    bitfieldLengths = min(lengths.lowerBound, length)...max(lengths.upperBound, length)
+    var told: [UInt8] = []
+    set.appendWire(to: &told)
+    grow(to: told.count)
+    for index in told.indices { bits[index] |= told[index] }
   }
 
   private mutating func grow(to length: Int) {
@@ -71,17 +73,20 @@ public struct EarlyMessages: Sendable {
   public func messages(for geometry: PieceGeometry) throws(PeerProtocolError) -> [PeerMessage] {
     var result: [PeerMessage] = []
     let expected = (geometry.pieceCount + 7) / 8
-    if case .bitfield(let length) = availability, length != expected {
+    if let lengths = bitfieldLengths, lengths != expected...expected {
+      let length = lengths.lowerBound == expected ? lengths.upperBound : lengths.lowerBound
       throw .wrongLength(.bitfield, length: UInt32(truncatingIfNeeded: length + 1), expected: expected + 1)
     }
     if let greatestHave, !geometry.contains(greatestHave) { throw .noSuchPiece(.have, greatestHave) }
-    switch availability {
-    case .all: result.append(.haveAll)
-    case .bitfield: result.append(.bitfield(try pieces(expected, geometry)))
-    case .none where greatestHave == nil: result.append(.haveNone)
-    case .none, .untold:
-      // A bitfield may still come if none was told, and would be a second one after a bitfield made up here.
-      try pieces(expected, geometry).forEach { result.append(.have($0)) }
+    let pieces = try pieces(expected, geometry)
+    if hasAll {
+      result.append(.haveAll)
+    } else if bitfieldLengths != nil {
+      result.append(.bitfield(pieces))
+    } else if hasNone, pieces.isEmpty {
+      result.append(.haveNone)
+    } else {
+      pieces.forEach { result.append(.have($0)) }
     }
     for piece in allowedFast {
       guard geometry.contains(piece) else { throw .noSuchPiece(.allowedFast, piece) }

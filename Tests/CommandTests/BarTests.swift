@@ -126,6 +126,14 @@ import Testing
       PlainProgress.text(Self.row("a\u{1B}b"))
         == "a?b: 43.9%, 0.44/1.00 GiB, down 41.0 MiB/s, up 1.00 MiB/s, 12 peers (3 seeds), 14s left")
     #expect(PlainProgress.text(Self.row("a", .checking)) == "a: checking, 0.0%")
+    var found = Self.row("a")
+    found.sources.dht = 7
+    found.sources.tracker = 4
+    found.sources.exchange = 1
+    #expect(PlainProgress.text(found).contains("12 peers (3 seeds; 7 DHT, 4 tracker, 1 PEX)"))
+    var magnet = Self.row("a", .fetchingMetadata)
+    magnet.metadata = MetadataProgress(have: 3, total: 7)
+    #expect(PlainProgress.text(magnet) == "a: fetching metadata 3/7, 12 peers")
     #expect(
       PlainProgress.sum(ProgressSnapshot(rows: [Self.row("a"), Self.row("b")], finished: 1, waiting: 4))
         == "all: 2 under way, 1 done, 4 waiting, 0.88/2.00 GiB, down 82.0 MiB/s, up 2.00 MiB/s, 24 peers")
@@ -134,7 +142,7 @@ import Testing
   @Test func jsonLines() {
     #expect(
       JSONText.line(JSONProgress.Line("progress", Self.row("a\u{1B}")))
-        == #"{"done":471859200,"down":42991616,"eta":14,"event":"progress","infohash":"","name":"a\u001b","peers":12,"seeds":3,"state":"downloading","total":1073741824,"up":1048576}"#
+        == #"{"done":471859200,"down":42991616,"eta":14,"event":"progress","infohash":"","name":"a\u001b","peers":12,"seeds":3,"sources":{"dht":0,"incoming":0,"known":0,"lsd":0,"named":0,"pex":0,"tracker":0},"state":"downloading","total":1073741824,"up":1048576}"#
     )
   }
 }

@@ -29,6 +29,9 @@ import TorrentModel
       ([.bitfield(set([0])), have20], [.bitfield(set([0, 20], capacity: 21))]),
       ([have20, .bitfield(set([0]))], [.bitfield(set([0, 20], capacity: 21))]),
       ([.haveAll, have20], [.haveAll]),
+      ([.haveNone, .bitfield(set([3]))], [.bitfield(set([3], capacity: 21))]),
+      ([.bitfield(set([3])), .bitfield(set([4])), .haveNone], [.bitfield(set([3, 4], capacity: 21))]),
+      ([.bitfield(set([3])), .haveAll], [.haveAll]),
       ([.interested, .unchoke], [.interested, .unchoke]),
       ([.interested, .unchoke, .choke, .notInterested], []),
       (
@@ -50,6 +53,11 @@ import TorrentModel
       ([.bitfield(set([21]))], .spareBitsSet),
       ([.bitfield(Bitfield(capacity: 16))], .wrongLength(.bitfield, length: 3, expected: 4)),
       ([.bitfield(Bitfield(capacity: 32))], .wrongLength(.bitfield, length: 5, expected: 4)),
+      (
+        [.bitfield(Bitfield(capacity: 24)), .bitfield(Bitfield(capacity: 16))],
+        .wrongLength(.bitfield, length: 3, expected: 4)
+      ),
+      ([.haveAll, .bitfield(Bitfield(capacity: 32))], .wrongLength(.bitfield, length: 5, expected: 4)),
       ([.allowedFast(PieceIndex(21))], .noSuchPiece(.allowedFast, PieceIndex(21))),
     ] as [([PeerMessage], PeerProtocolError)])
   func whatDoesNotFitIsRefused(said: [PeerMessage], error: PeerProtocolError) {

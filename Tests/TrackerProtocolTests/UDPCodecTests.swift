@@ -12,7 +12,7 @@ import TrackerProtocol
       UDPTrackerRequest.announce(connection: 0x1122_3344_5566_7788, transaction: 9, sampleRequest).encoded()
         == bytes(
           hex: "1122334455667788 00000001 00000009 123456789abcdef123456789abcdef123456789a"
-            + "2d5350303130302d6162636465666768696a6b7e 0000000000000002 0000000000000003 0000000000000001"
+            + "2d5338303130302d6162636465666768696a6b7e 0000000000000002 0000000000000003 0000000000000001"
             + "00000002 00000000 0abcdef1 000000c8 1ae1"))
     #expect(
       UDPTrackerRequest.scrape(connection: 1, transaction: 2, [infoHash("a"), infoHash("b")]).encoded()

@@ -71,8 +71,9 @@ struct DHTTorrents {
     _ id: LookupID, _ result: LookupResult, now: Moment, random: inout some RandomNumberGenerator
   ) {
     guard let lookup = running.removeValue(forKey: id) else { return }
+    let isWaiting = lookup.peerCount == 0 && tracked[lookup.infoHash]?.isSeed == false
     let outcome: LookupSchedule.Outcome =
-      result.outcome == .completed ? .completed(peers: lookup.peerCount) : .noNodes
+      result.outcome != .completed ? .noNodes : isWaiting ? .nobody : .completed(peers: lookup.peerCount)
     schedule.finished(lookup.infoHash, outcome, now: now, random: &random)
   }
 }

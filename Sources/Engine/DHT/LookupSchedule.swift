@@ -11,7 +11,7 @@ struct LookupSchedule {
   /// The pause of a torrent that wants peers: at first, and at most, to which it doubles while nothing new is found.
   static let firstDemandInterval = Moment.Interval.seconds(60)
   static let demandInterval = Moment.Interval.seconds(5 * 60)
-  /// The pauses after nobody answered at all.
+  /// The pauses after nobody answered at all, or nobody knew a peer.
   static let firstRetryInterval = Moment.Interval.seconds(5)
   static let retryInterval = Moment.Interval.seconds(60)
 
@@ -19,6 +19,8 @@ struct LookupSchedule {
   enum Outcome {
     /// So many peers were found.
     case completed(peers: Int)
+    /// Nodes answered, but none knew a peer, and a download waits: whoever has it may be announcing it just now.
+    case nobody
     /// Nobody answered.
     case noNodes
   }
@@ -119,6 +121,10 @@ struct LookupSchedule {
       let tenth = Self.interval.nanoseconds / 10
       let jitter = Moment.Interval(nanoseconds: Int64.random(in: -tenth...tenth, using: &random))
       next = entry.wantsPeers ? max(now, started + entry.demandPause) : started + Self.interval + jitter
+    case .nobody:
+      entry.wantsPeers = true
+      next = now + entry.retryPause
+      entry.retryPause = min(entry.retryPause * 2, Self.demandInterval)
     case .noNodes:
       entry.isStranded = true
       entry.wantsPeers = true

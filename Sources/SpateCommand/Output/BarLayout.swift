@@ -79,8 +79,9 @@ struct BarLayout {
       Field(text: rows.map { $0.state == .checking ? "" : "\(up) \(Units.rate($0.up))" }, rank: 5),
       Field(text: rows.map { $0.state == .checking ? "" : "\($0.peers) (\($0.seeds))" }, rank: 4),
       Field(text: rows.map(note), rank: 2),
-      Field(text: rows.map(\.sourcesText), rank: 6),
     ]
+    let sources = Field(text: rows.map(\.sourcesText), rank: 6)
+    if sources.width > 0 { fields.append(sources) }
     let longest = names.reduce(0) { max($0, TextWidth.of($1)) }
     // One column is kept free, since writing into the last one makes some terminals wrap.
     let width = max(1, columns - 1)

@@ -5,7 +5,7 @@ import Logging
 /// Runs a plan: loads its torrents, hands them to a session, watches them, ends in order.
 actor TransferRunner {
   /// What the runner waits for, in one stream.
-  private enum Input: Sendable {
+  enum Input: Sendable {
     case session(SessionEvent)
     case loaded(Int, Result<TorrentMetainfo, CommandFailure>)
     case linked(Int, Result<MagnetDownload, CommandFailure>)
@@ -14,21 +14,21 @@ actor TransferRunner {
     case interrupted
   }
 
-  private let plan: TransferPlan
-  private let console: Console
+  let plan: TransferPlan
+  let console: Console
   private let view: any ProgressView
   private let logger: Logger
-  private let printsResults: Bool
+  let printsResults: Bool
   private let inputs: AsyncStream<Input>
-  private let post: AsyncStream<Input>.Continuation
+  let post: AsyncStream<Input>.Continuation
   private let clock = ContinuousClock()
   private let started = ContinuousClock.now
 
-  private var jobs: TransferJobs
-  private var jobByHash: [InfoHash: Int] = [:]
+  var jobs: TransferJobs
+  var jobByHash: [InfoHash: Int] = [:]
   private var claims = TargetClaims()
-  private var peers: [Endpoint]
-  private var session: Session?
+  var peers: [Endpoint]
+  var session: Session?
   private var lastUpdate = -Double.infinity
   private var isInterrupted = false
   private var outputFailure: CommandFailure?
@@ -104,7 +104,7 @@ actor TransferRunner {
     }
   }
 
-  private var now: Double {
+  var now: Double {
     let passed = (clock.now - started).components
     return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
   }
@@ -121,7 +121,7 @@ actor TransferRunner {
     }
   }
 
-  private func loadMore() {
+  func loadMore() {
     // A torrent whose disk failed leaves its place to others.
     while jobs.loading < Self.loadingLimit, jobs.loading + jobs.working < plan.concurrent,
       let number = jobs.loadNext()
@@ -142,69 +142,7 @@ actor TransferRunner {
     }
   }
 
-  // MARK: Magnet links
-
-  private func follow(_ link: MagnetLink, _ number: Int) {
-    guard let session else { return }
-    var options = plan.torrent
-    options.peers = peers
-    Task { [post, options] in
-      do throws(SessionError) {
-        post.yield(.linked(number, .success(try await session.add(link, options))))
-      } catch {
-        post.yield(.linked(number, .failure(CommandFailure(error))))
-      }
-    }
-  }
-
-  /// The session looks for what is in the torrent.
-  private func linked(_ number: Int, _ result: Result<MagnetDownload, CommandFailure>) async {
-    switch result {
-    case .failure(let failure): await loaded(number, .failure(failure))
-    case .success(let magnet):
-      jobByHash[magnet.infoHash] = number
-      jobs.enter(.fetching(magnet, TransferWatch(goal: plan.goal)), number)
-      await refresh(number)
-      tell(.stateChanged(.fetchingMetadata), number)
-      Task { [post] in
-        do throws(SessionError) {
-          post.yield(.loaded(number, .success(try await magnet.metainfo())))
-        } catch {
-          post.yield(.loaded(number, .failure(CommandFailure(error))))
-        }
-      }
-    }
-  }
-
-  /// What is in the torrent is known, and that is all that is wanted.
-  /// - Returns: false when it is to be downloaded.
-  private func endWithMetadata(_ metainfo: TorrentMetainfo, _ number: Int) async throws(CommandFailure)
-    -> Bool
-  {
-    switch plan.ending {
-    case .transfer: return false
-    case .showFiles(let isJSON):
-      try console.result(
-        isJSON
-          ? JSONText.document(TorrentDocument(metainfo))
-          : TorrentText.lines(metainfo).joined(separator: "\n"))
-    case .saveMetadata(let output, let replaces):
-      let name = metainfo.info.name.replacing("/", with: "_")
-      let target = try TorrentFileTarget(
-        output ?? "\(plan.torrent.folder)/\(name).torrent", replaces: replaces)
-      try target.write(metainfo.encoded(), replaces: replaces, console)
-      if case .file(let path) = target, printsResults { try console.result(Printable.text(path)) }
-    }
-    if let magnet = jobs[number].magnet { await session?.remove(magnet) }
-    jobs.enter(
-      .ended(
-        TransferResult(
-          status: .complete, exit: .success, name: metainfo.info.name,
-          infohash: metainfo.info.infoHash.hex)), number)
-    return true
-  }
-
-  private func loaded(_ number: Int, _ result: Result<TorrentMetainfo, CommandFailure>) async {
+  func loaded(_ number: Int, _ result: Result<TorrentMetainfo, CommandFailure>) async {
     defer { loadMore() }
     // A link that was given up says so once more.
     if case .ended = jobs[number].phase { return }
@@ -291,7 +229,7 @@ actor TransferRunner {
     tell(news, number)
   }
 
-  private func tell(_ news: ProgressNews, _ number: Int) {
+  func tell(_ news: ProgressNews, _ number: Int) {
     guard let row = jobs[number].row else { return }
     view.news(news, of: row)
   }
@@ -305,17 +243,8 @@ actor TransferRunner {
     return number
   }
 
-  private func refreshMagnet(_ number: Int) async -> MagnetStatus? {
-    guard let magnet = jobs[number].magnet else { return nil }
-    let status = await magnet.status()
-    // The metadata may have come meanwhile.
-    guard jobs[number].magnet === magnet else { return nil }
-    jobs[number].row = ProgressRow(status)
-    return status
-  }
-
   @discardableResult
-  private func refresh(_ number: Int) async -> TorrentStatus? {
+  func refresh(_ number: Int) async -> TorrentStatus? {
     if await refreshMagnet(number) != nil { return nil }
     guard let torrent = jobs[number].torrent else { return nil }
     let status = await torrent.status()
@@ -379,35 +308,6 @@ actor TransferRunner {
       tell(.failed(reason), number)
       await end(number, status, .failed, .dataMismatch, reason)
     }
-  }
-
-  private func judgeMagnet(_ number: Int) async {
-    guard let status = await refreshMagnet(number), case .fetching(let magnet, var watch) = jobs[number].phase
-    else { return }
-    let verdict = watch.observe(TransferSample(status), now: now)
-    jobs.enter(.fetching(magnet, watch), number)
-    guard case .timedOut(let hadPeer) = verdict else { return }
-    let time = Units.duration(plan.goal.timeout ?? 0)
-    let reason =
-      hadPeer
-      ? "no peer gave the metadata in \(time); given up"
-      : "no peer was found in \(time); name one with --peer, a tracker with --tracker, or a DHT node with --dht-node"
-    tell(.timedOut(reason), number)
-    await session?.remove(magnet)
-    endMagnet(number, magnet, .timedOut, hadPeer ? .timedOut : .network, reason)
-    loadMore()
-  }
-
-  private func endMagnet(
-    _ number: Int, _ magnet: MagnetDownload, _ how: TransferResult.Status, _ exit: CommandStatus,
-    _ error: String
-  ) {
-    jobs.enter(
-      .ended(
-        TransferResult(
-          status: how, exit: exit, error: error, name: magnet.link.name ?? magnet.infoHash.hex,
-          infohash: magnet.infoHash.hex)), number)
-    tell(.ended, number)
   }
 
   private static func timeoutReason(_ status: TorrentStatus, timeout: Double) -> String {
