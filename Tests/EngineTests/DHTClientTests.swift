@@ -81,9 +81,8 @@ import Testing
     let samples = try await network.nodes[2].sample(network.hub, toward: NodeID(infoHash))
     #expect(samples.samples == [infoHash])
     #expect(samples.count == 1)
-    let heard = Gathered<InfoHash>()
-    try await network.nodes[1].samples(toward: NodeID(infoHash)) { heard.append($0.samples) }
-    #expect(Set(heard.elements) == [infoHash])
+    let heard = try await network.nodes[1].samples(toward: NodeID(infoHash))
+    #expect(Set(heard.flatMap(\.samples)) == [infoHash])
     await network.stop()
   }
 
