@@ -370,7 +370,7 @@ actor TransferRunner {
       complete(number)
       await end(number, status, .complete, .success, nil)
     case .timedOut(let hadPeer):
-      let reason = Self.timeoutReason(status, timeout: plan.goal.timeout ?? 0)
+      let reason = status.timeoutReason(timeout: plan.goal.timeout ?? 0)
       tell(.timedOut(reason), number)
       await end(number, status, .timedOut, hadPeer ? .timedOut : .network, reason)
     case .incomplete:
@@ -408,17 +408,6 @@ actor TransferRunner {
           status: how, exit: exit, error: error, name: magnet.link.name ?? magnet.infoHash.hex,
           infohash: magnet.infoHash.hex)), number)
     tell(.ended, number)
-  }
-
-  private static func timeoutReason(_ status: TorrentStatus, timeout: Double) -> String {
-    let time = Units.duration(timeout)
-    if status.everHadPeer { return "nothing arrived for \(time); given up" }
-    let trackers = status.trackers.map { "\($0.url): \($0.failure ?? $0.text)" }
-    guard !trackers.isEmpty else {
-      return
-        "no peer was found in \(time), and there is no tracker to ask; name one with --tracker or a --peer"
-    }
-    return "no peer was found in \(time) (\(trackers.prefix(3).joined(separator: "; ")))"
   }
 
   /// Every wanted file is there and verified: told once.
