@@ -167,7 +167,9 @@ import Testing
     }
     let all = options(root)
     let settings = Set(SettingName.allCases.map(\.rawValue))
-    let ofOneRun: Set<String> = ["config", "input-file", "output", "name", "force", "help", "version", "show-files", "metadata-only"]
+    let ofOneRun: Set<String> = [
+      "config", "input-file", "output", "name", "force", "help", "version", "show-files", "metadata-only",
+    ]
     // The other halves of switches.
     let halves: Set<String> = ["use-trackers", "date"]
     let negations = all.filter { name in

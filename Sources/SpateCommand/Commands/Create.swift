@@ -130,7 +130,9 @@ struct Create: SpateSubcommand {
     let files: Int
   }
 
-  private func report(_ created: TorrentCreator.Created, _ target: TorrentFileTarget, _ context: CommandContext)
+  private func report(
+    _ created: TorrentCreator.Created, _ target: TorrentFileTarget, _ context: CommandContext
+  )
     throws(CommandFailure)
   {
     // Standard output is the torrent's own then.

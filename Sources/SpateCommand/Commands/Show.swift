@@ -25,7 +25,8 @@ struct Show: SpateSubcommand {
       for warning in link.warnings { context.logger.warning("\(warning)") }
       return .success
     }
-    let metainfo = try await source
+    let metainfo =
+      try await source
       .load(certificateFile: try context.layers.value(nil as String?, .caCertificate))
     if try context.layers.flag(json.json, .json) {
       try context.console.result(JSONText.document(TorrentDocument(metainfo)))
