@@ -76,7 +76,9 @@ extension DHTNode {
     guard let isKnown = families[family]?.table.nodeQueried(id, at: sender, now: now), !isKnown, isProved
     else { return }
     // It is asked itself before it gets a place. One that has not proved itself is challenged anyway.
-    families[family]?.table.nodeHeardOf(id, at: sender, now: now)
+    if families[family]?.table.nodeHeardOf(id, at: sender, now: now) == true {
+      nextMaintenance = min(nextMaintenance, now + Self.maintenancePace)
+    }
   }
 
   /// Answers a query. `source` is given for a sender that has not proved itself: then its credit is the limit, and

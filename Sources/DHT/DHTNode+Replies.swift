@@ -97,6 +97,11 @@ extension DHTNode {
     guard let id = message.id, !isRouter else { return }
     families[index]?.table.nodeReplied(id, at: sender, roundTrip: roundTrip, now: now)
     setReady(index, &actions)
+    if families[index]?.nextBootstrap == .distantFuture {
+      // Others have come to us, and now there is somebody to ask for our neighbours.
+      families[index]?.nextBootstrap = now
+      nextMaintenance = min(nextMaintenance, now + Self.maintenancePace)
+    }
   }
 
   mutating func setReady(_ index: Int, _ actions: inout [DHTAction]) {

@@ -3,8 +3,8 @@ import TorrentModel
 /// Peers that were announced to us (BEP 5), by torrent.
 ///
 /// Bounded three times: torrents, peers of a torrent, peers in all. When torrents are at their limit, one that is
-/// farther from our ids makes room for one that is nearer. An address is one peer of a torrent, whatever its port
-/// (BEP 33).
+/// farther from our ids makes room for one that is nearer. An address can be a few peers of a torrent, as clients behind
+/// one NAT are, and for counting is one (BEP 33).
 struct PeerStore: Sendable {
   struct Limits: Sendable {
     var torrents: Int
@@ -42,6 +42,9 @@ struct PeerStore: Sendable {
   /// How long a sample stays the same.
   static let sampleInterval = Moment.Interval.seconds(300)
 
+  /// Peers of a torrent at one address, by their ports.
+  static let portsPerAddress = 4
+
   init(limits: Limits) { self.limits = limits }
 
   var torrentCount: Int { torrents.count }
@@ -56,15 +59,29 @@ struct PeerStore: Sendable {
   /// Whether a peer with this address would be stored, so that a token for it makes sense (BEP 33).
   func accepts(_ infoHash: NodeID, at place: Int?, from address: IPAddress) -> Bool {
     guard let place else { return peerCount < limits.peers }
-    if peerCount(at: place, isV4: address.isV4) < limits.peersPerTorrent, peerCount < limits.peers {
-      return true
-    }
-    return index(of: address, at: place) != nil
+    return hasRoom(place, isV4: address.isV4)
+      || peers(at: place, isV4: address.isV4).contains { $0.address == address }
   }
 
-  private func index(of address: IPAddress, at place: Int) -> Int? {
-    if address.isV4 { return torrents[place].peersV4.firstIndex { $0.address == address } }
-    return torrents[place].peersV6.firstIndex { $0.address == address }
+  private func hasRoom(_ place: Int, isV4: Bool) -> Bool {
+    peerCount < limits.peers && peerCount(at: place, isV4: isV4) < limits.peersPerTorrent
+  }
+
+  private func peers(at place: Int, isV4: Bool) -> [StoredPeer] {
+    isV4 ? torrents[place].peersV4 : torrents[place].peersV6
+  }
+
+  /// The peer that one at this endpoint takes the place of: itself, or the oldest of its address where that has enough.
+  private func predecessor(of endpoint: Endpoint, at place: Int, hasRoom: Bool) -> Int? {
+    let peers = peers(at: place, isV4: endpoint.address.isV4)
+    var oldest: Int?
+    var count = 0
+    for (index, peer) in peers.enumerated() where peer.address == endpoint.address {
+      if peer.port == endpoint.port { return index }
+      count += 1
+      if oldest.map({ peers[$0].announced > peer.announced }) ?? true { oldest = index }
+    }
+    return count >= Self.portsPerAddress || !hasRoom ? oldest : nil
   }
 
   /// Gives at most `limit` of a torrent's peers, drawn evenly over all of them.
@@ -104,7 +121,8 @@ struct PeerStore: Sendable {
     let peer = StoredPeer(
       address: endpoint.address, port: endpoint.port, isSeed: isSeed, bits: bits, announced: now)
     if let place = places[infoHash] {
-      if let index = index(of: endpoint.address, at: place) {
+      let hasRoom = hasRoom(place, isV4: endpoint.address.isV4)
+      if let index = predecessor(of: endpoint, at: place, hasRoom: hasRoom) {
         if endpoint.address.isV4 {
           torrents[place].peersV4[index] = peer
         } else {
@@ -112,9 +130,7 @@ struct PeerStore: Sendable {
         }
         return true
       }
-      guard peerCount < limits.peers,
-        peerCount(at: place, isV4: endpoint.address.isV4) < limits.peersPerTorrent
-      else { return false }
+      guard hasRoom else { return false }
       append(peer, place)
       return true
     }

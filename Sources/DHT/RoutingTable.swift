@@ -134,12 +134,16 @@ extension RoutingTable {
   }
 
   /// Somebody has named a node. It waits as a spare where one may be needed, to be asked itself.
-  mutating func nodeHeardOf(_ id: NodeID, at endpoint: Endpoint, now: Moment) {
-    guard id != ownID, rules.allows(endpoint), wants(id, now), slot(of: id) == nil else { return }
+  ///
+  /// - Returns: whether it is new here, and waits to be asked.
+  @discardableResult
+  mutating func nodeHeardOf(_ id: NodeID, at endpoint: Endpoint, now: Moment) -> Bool {
+    guard id != ownID, rules.allows(endpoint), wants(id, now), slot(of: id) == nil else { return false }
     let bucket = bucketIndex(id)
-    guard takenSlot(endpoint) == nil else { return }
-    guard Int(buckets[bucket].spare) < Self.spareLimit else { return }
+    guard takenSlot(endpoint) == nil else { return false }
+    guard Int(buckets[bucket].spare) < Self.spareLimit else { return false }
     appendSpare(TableNode(id: id, endpoint: endpoint), bucket)
+    return true
   }
 
   /// Whether the bucket of this id has room or a place that is not held by a good node.

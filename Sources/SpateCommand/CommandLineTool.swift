@@ -17,7 +17,7 @@ struct Spate: ParsableCommand {
     version: "spate " + Version.number,
     subcommands: [
       Download.self, Seed.self, Create.self, Show.self, Magnet.self, Verify.self, Scrape.self, Tracker.self,
-      Completions.self,
+      DHTCommand.self, Completions.self,
     ],
     groupedSubcommands: [
       CommandGroup(name: "Help topics", subcommands: [ExitCodesTopic.self, ConfigurationTopic.self])
@@ -84,6 +84,10 @@ public struct CommandLineTool: Sendable {
   private static func helpHint(_ arguments: [String]) -> String {
     let names = Spate.configuration.subcommands.map { $0._commandName }
     guard let first = arguments.first, names.contains(first) else { return "see 'spate --help'" }
+    let below = DHTCommand.configuration.subcommands.map { $0._commandName }
+    if first == "dht", arguments.count > 1, below.contains(arguments[1]) {
+      return "see 'spate dht \(arguments[1]) --help'"
+    }
     return "see 'spate \(first) --help'"
   }
 }

@@ -197,7 +197,7 @@ import TorrentModel
   @Test func deadNodesAreReplaced() {
     let net = Net.grown(40)
     for node in stride(from: 0, to: 40, by: 2) { net.isDown.insert(node) }
-    net.run(.seconds(3600))
+    net.run(.seconds(5400))
     let gone = Set(net.isDown.map { net.endpoints[$0][0] })
     for node in stride(from: 1, to: 40, by: 2) {
       let contacts = net.nodes[node].contacts(in: .v4)
@@ -217,6 +217,41 @@ import TorrentModel
       if lone.now > .seconds(3600) { break }
     }
     #expect(wakes <= 130 && lone.sent().isEmpty)
+  }
+
+  /// The first node of a network knows nobody and rests, until others come to it.
+  @Test func theFirstOfANetworkLetsOthersIn() {
+    var configuration = DHTConfiguration.plain
+    configuration.allowsLocalAddresses = true
+    var lone = Lone(configuration)
+    let own = lone.node.id(in: .v4) ?? .zero
+    _ = lone.pass(.seconds(100))
+    // All of one address, of which only the first has to prove it.
+    let others = (0..<3).map { number in
+      (
+        id: own.neighbor(sharing: number, using: &lone.random),
+        endpoint: Endpoint(address: IPAddress(127, 0, 0, 1), port: UInt16(7000 + number))
+      )
+    }
+    func isSearch(_ bytes: [UInt8]) -> Bool {
+      decoded(bytes).map { $0.method == .findNode && $0.target == own } ?? false
+    }
+    var searches = 0
+    for other in others {
+      let query = KRPCQuery.findNode(other.id).encoded(Transaction(7), .init(id: other.id))
+      var sent = lone.receive(query, from: other.endpoint)
+      for _ in 0..<3 {
+        for (bytes, endpoint) in sent {
+          guard decoded(bytes)?.kind == .query, let who = others.first(where: { $0.endpoint == endpoint })
+          else { continue }
+          searches += isSearch(bytes) ? 1 : 0
+          _ = lone.receive(reply(to: bytes, id: who.id, content: "5:nodes0:"), from: endpoint)
+        }
+        sent = lone.pass(.seconds(1))
+      }
+    }
+    #expect(Set(lone.node.contacts(in: .v4).map(\.id)) == Set(others.map(\.id)))
+    #expect(searches > 0, "it looks for its neighbours once it knows whom to ask")
   }
 
   /// What a node with a full table and a full table of sources holds. `perf-rooms dht.memory` measures the process.

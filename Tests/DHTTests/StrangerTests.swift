@@ -218,6 +218,36 @@ import TorrentModel
     #expect(lone.node.sources.capacity <= 512 && lone.node.held.count <= 64)
   }
 
+  /// Several clients may be behind one address, and none of them can fill a torrent.
+  @Test func peersAtOneAddress() {
+    var random = SeededRandom(seed: 5)
+    var store = PeerStore(limits: .init(torrents: 2, peersPerTorrent: 6, peers: 100, lifetime: .seconds(60)))
+    let bits = BloomFilter.Bits(hash: Bytes20())
+    func announce(_ last: UInt8, _ port: UInt16, at seconds: Double) -> Bool {
+      store.announce(
+        Self.hash, Endpoint(address: IPAddress(9, 9, 9, last), port: port), isSeed: false, bits: bits,
+        ownID: .zero, now: .seconds(seconds))
+    }
+    func ports(_ last: UInt8) -> [UInt16] {
+      var ports: [UInt16] = []
+      store.forEachPeer(at: 0, isV4: true, limit: 100, noSeeds: false, random: &random) { peer in
+        if peer.address == IPAddress(9, 9, 9, last) { ports.append(peer.port) }
+      }
+      return ports.sorted()
+    }
+    for port in 1...4 { #expect(announce(1, UInt16(port), at: Double(port))) }
+    #expect(announce(1, 2, at: 5))
+    #expect(ports(1) == [1, 2, 3, 4] && store.peerCount == 4)
+    // The oldest makes room, of the same address only.
+    #expect(announce(1, 9, at: 6))
+    #expect(ports(1) == [2, 3, 4, 9])
+    #expect(announce(2, 1, at: 7) && announce(3, 1, at: 7))
+    // Now the torrent is full: an address that is there keeps its share.
+    #expect(!store.accepts(Self.hash, at: 0, from: IPAddress(9, 9, 9, 4)) && !announce(4, 1, at: 8))
+    #expect(store.accepts(Self.hash, at: 0, from: IPAddress(9, 9, 9, 2)) && announce(2, 7, at: 8))
+    #expect(ports(2) == [7] && store.peerCount == 6)
+  }
+
   /// What is stored is bounded, and what is nearest to us stays.
   @Test func storageFloods() throws {
     var configuration = DHTConfiguration.plain

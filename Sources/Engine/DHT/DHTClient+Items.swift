@@ -10,6 +10,8 @@ extension DHTClient {
     public var target: NodeID
     /// Nodes that took it.
     public var count: Int
+    /// What the first of those that did not said, if any.
+    public var refusal: String?
   }
 
   /// Where an item lies.
@@ -84,7 +86,9 @@ extension DHTClient {
       throw .notAnItem(error)
     }
     let result = try await look(.put(item, expecting: expected), within: seconds)
-    return Stored(item: item, target: Self.target(of: item), count: try Self.stored(result).storedCount)
+    return Stored(
+      item: item, target: Self.target(of: item), count: try Self.stored(result).storedCount,
+      refusal: Self.refusal(result))
   }
 
   /// The torrent that a key names at present (BEP 46).

@@ -250,10 +250,12 @@ public final class DHTClient: Sendable {
   }
 
   static func stored(_ result: LookupResult) throws(DHTFailure) -> LookupResult {
-    guard result.storedCount > 0 else {
-      throw .notStored(reason: result.refusal.map { "\($0.text) (\($0.code))" })
-    }
+    guard result.storedCount > 0 else { throw .notStored(reason: refusal(result)) }
     return result
+  }
+
+  static func refusal(_ result: LookupResult) -> String? {
+    result.refusal.map { "\($0.text) (\($0.code))" }
   }
 
   // MARK: Samples (BEP 51)
@@ -272,17 +274,15 @@ public final class DHTClient: Sendable {
     return samples
   }
 
-  /// Asks the nodes on the way to a point.
-  ///
-  /// - Parameter found: told of each node's answer, on the node's loop.
-  @discardableResult
+  /// Asks the nodes on the way to a point. Each that knows the question has its place in the answer.
   public func samples(
-    toward target: NodeID, within seconds: Double = defaultTime,
-    found: @escaping @Sendable (InfoHashSamples) -> Void
-  ) async throws(DHTFailure) -> DHTLookupResult {
-    try await look(.samples(toward: target), within: seconds) { finding in
-      if case .samples(let samples) = finding { found(samples) }
+    toward target: NodeID, within seconds: Double = defaultTime
+  ) async throws(DHTFailure) -> [InfoHashSamples] {
+    let all = Gathered<InfoHashSamples>()
+    _ = try await look(.samples(toward: target), within: seconds) { finding in
+      if case .samples(let samples) = finding { all.append([samples]) }
     }
+    return all.elements
   }
 }
 

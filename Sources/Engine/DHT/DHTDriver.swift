@@ -150,9 +150,11 @@ final class DHTDriver: DatagramHandler {
   private func wayInChanged() {
     guard !isClosed, !isWaitingForFile, wayIn.isSettled else { return }
     if node == nil { makeNode() }
-    let routers = wayIn.takeAddresses()
-    guard !routers.isEmpty else { return }
-    node?.bootstrap(from: routers, now: now, random: &random, into: &actions)
+    let addresses = wayIn.takeAddresses()
+    for node in addresses.nodes { self.node?.addNode(node, now: now, random: &random, into: &actions) }
+    if !addresses.routers.isEmpty {
+      node?.bootstrap(from: addresses.routers, now: now, random: &random, into: &actions)
+    }
     carryOut()
   }
 
@@ -182,7 +184,7 @@ final class DHTDriver: DatagramHandler {
     configuration.maximumItems = max(0, options.maximumStoredItems)
     node = DHTNode(configuration, saved: savedState, now: now, random: &random)
     savedState = nil
-    node?.bootstrap(from: wayIn.takeAddresses(), now: now, random: &random, into: &actions)
+    node?.bootstrap(from: [], now: now, random: &random, into: &actions)
     carryOut()
     requests.startWaiting()
   }

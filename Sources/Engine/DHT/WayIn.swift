@@ -9,6 +9,17 @@ final class WayIn {
     let address: NodeAddress
     let isPublic: Bool
     var state = State.unknown
+    var endpoints: [Endpoint] = []
+  }
+
+  /// Addresses to be asked.
+  struct Addresses {
+    /// Nodes like others, which the user named.
+    var nodes: [Endpoint] = []
+    /// Public ones, which everybody asks: they are left alone as soon as others are known, and are in nobody's table.
+    var routers: [Endpoint] = []
+
+    var isEmpty: Bool { nodes.isEmpty && routers.isEmpty }
   }
 
   private let loop: EventLoop
@@ -17,7 +28,7 @@ final class WayIn {
   private let isBoundLocally: Bool
   private let usesPublicNodes: Bool
   private var hosts: [Host]
-  private var found: [Endpoint] = []
+  private var found = Addresses()
   private var changed: () -> Void = {}
   private var timer: TimerID?
   private var pause = WayIn.firstPause
@@ -26,8 +37,10 @@ final class WayIn {
   /// Told of a host of the user that has no address.
   var warn: (String) -> Void = { _ in }
 
-  /// How long nodes of an earlier run have to answer before the public ones are asked; it doubles.
-  private static let firstPause: UInt64 = 5_000_000_000
+  private var asksPublicNodes = false
+
+  /// How long nodes have to answer before they are asked again, and after that, the public ones; it doubles.
+  private static let firstPause: UInt64 = 2_000_000_000
   private static let longestPause: UInt64 = 300_000_000_000
   /// Addresses of one host that are asked.
   private static let addressLimit = 8
@@ -61,32 +74,38 @@ final class WayIn {
   func start(_ changed: @escaping () -> Void) {
     self.changed = changed
     isStarted = true
-    resolve(includingPublic: false)
+    resolve()
     timer = loop.schedule(afterNanoseconds: pause) { [unowned self] in look() }
   }
 
   /// No node is known from an earlier run.
-  func askPublicNodes() { resolve(includingPublic: true) }
+  func askPublicNodes() {
+    asksPublicNodes = true
+    resolve()
+  }
 
-  /// Addresses that were found since the last call.
-  func takeAddresses() -> [Endpoint] {
-    defer { found = [] }
+  /// What is to be asked, and was not given by the last call.
+  func takeAddresses() -> Addresses {
+    defer { found = Addresses() }
     return found
   }
 
-  /// While there is no way in, names without an address are asked for again: the machine may have been offline.
+  /// While there is no way in, all are asked again: they, or this machine, may have been offline.
   private func look() {
     if !isFound() {
-      resolve(includingPublic: true)
+      for host in hosts where !host.isPublic { found.nodes += host.endpoints }
+      if pause > Self.firstPause { asksPublicNodes = true }
       pause = min(pause * 2, Self.longestPause)
+      resolve()
+      changed()
     }
     timer = loop.schedule(afterNanoseconds: pause) { [unowned self] in look() }
   }
 
-  private func resolve(includingPublic: Bool) {
+  private func resolve() {
     for index in hosts.indices where hosts[index].state == .unknown {
       let host = hosts[index]
-      guard includingPublic || !host.isPublic else { continue }
+      guard asksPublicNodes || !host.isPublic else { continue }
       hosts[index].state = .asked
       resolver.resolve(host.address.host, port: host.address.port) { [unowned self] result in
         resolved(index, result)
@@ -100,7 +119,8 @@ final class WayIn {
     case .success(let addresses):
       hosts[index].state = .known
       let endpoints = addresses.prefix(Self.addressLimit).map { Endpoint($0.unmapped) }
-      found += endpoints
+      hosts[index].endpoints = endpoints
+      if host.isPublic { found.routers += endpoints } else { found.nodes += endpoints }
       if !host.isPublic, endpoints.contains(where: \.address.isOfThisNetwork) { namesLocalNode = true }
     case .failure(let error):
       hosts[index].state = .unknown

@@ -23,6 +23,7 @@ enum SettingName: String, CaseIterable, Sendable {
   case dht
   case dhtPort = "dht-port"
   case dhtNode = "dht-node"
+  case publicNodes = "public-nodes"
   case pex
   case lsd
   // The machine.
