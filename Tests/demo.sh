@@ -32,6 +32,8 @@ fail() { echo "demo: $*" >&2; exit 1; }
 # Nothing of the user's own settings plays a part, and no records are left behind.
 export HOME="$folder" XDG_CONFIG_HOME="$folder/config" XDG_STATE_HOME="$folder/state"
 unset SPATE_CONFIG
+# The tracker is all that is needed to find each other; nobody outside is asked.
+export SPATE_DHT=false SPATE_LSD=false
 
 # Waits until a command succeeds, for 30 s at most.
 await() {

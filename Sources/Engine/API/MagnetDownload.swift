@@ -19,7 +19,8 @@ public final class MagnetDownload: Sendable {
   let host: LoopBound<PeerHost>?
   let home: LoopHome
 
-  init(_ link: MagnetLink, infoHash: InfoHash, kept: TorrentMetainfo?, driver: LoopBound<MagnetDriver>?,
+  init(
+    _ link: MagnetLink, infoHash: InfoHash, kept: TorrentMetainfo?, driver: LoopBound<MagnetDriver>?,
     host: LoopBound<PeerHost>?, home: LoopHome
   ) {
     self.infoHash = infoHash

@@ -180,7 +180,8 @@ public actor Session {
   ///
   /// - Parameter options: of these the peers and trackers count here.
   /// - Throws: `.alreadyAdded`, `.notATracker`, `.notInDHT`.
-  public func add(_ link: MagnetLink, _ options: TorrentOptions) async throws(SessionError) -> MagnetDownload {
+  public func add(_ link: MagnetLink, _ options: TorrentOptions) async throws(SessionError) -> MagnetDownload
+  {
     guard !isShutDown else { throw .shutDown }
     try TrackerDriver.validate(options.extraTrackers)
     let infoHash = try await infoHash(of: link)
@@ -192,7 +193,8 @@ public actor Session {
     let home = homes[(torrentsByHash.count + magnetsByHash.count) % homes.count]
     let binding = binding
     let folder = shared.configuration.resumeFolder
-    let kept = await Task.detached { folder.flatMap { MetadataFiles.load(infoHash, link: link, in: $0) } }.value
+    let kept = await Task.detached { folder.flatMap { MetadataFiles.load(infoHash, link: link, in: $0) } }
+      .value
     if let kept {
       let magnet = MagnetDownload(link, infoHash: infoHash, kept: kept, driver: nil, host: nil, home: home)
       magnetsByHash[infoHash] = magnet
@@ -205,7 +207,9 @@ public actor Session {
         link, infoHash: infoHash, options: options, known: known, binding: binding, context: home.context)
       if let folder {
         driver.whenDone { result in
-          if case .success(let metainfo) = result { Task.detached { MetadataFiles.save(metainfo, in: folder) } }
+          if case .success(let metainfo) = result {
+            Task.detached { MetadataFiles.save(metainfo, in: folder) }
+          }
         }
       }
       return MagnetDownload(

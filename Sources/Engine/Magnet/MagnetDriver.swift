@@ -83,7 +83,9 @@ final class MagnetDriver: PeerHost {
     swarmBeforeMetadata.peersDiscovered(endpoints, source: source, now: now)
   }
 
-  override func externalEndpointFound(_ endpoint: Endpoint) { swarmBeforeMetadata.externalEndpoint = endpoint }
+  override func externalEndpointFound(_ endpoint: Endpoint) {
+    swarmBeforeMetadata.externalEndpoint = endpoint
+  }
   override func listensOn(_ key: PeerKey) -> Endpoint? { swarmBeforeMetadata.listensOn(key) }
   override func exchangeFlags(of key: PeerKey) -> PeerExchange.Flags {
     swarmBeforeMetadata.exchangeFlags(of: key)

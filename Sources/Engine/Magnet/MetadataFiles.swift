@@ -13,7 +13,8 @@ enum MetadataFiles {
   /// The kept torrent, with the trackers of the link; nil when there is none, or when it is not what it should be.
   static func load(_ infoHash: InfoHash, link: MagnetLink, in folder: String) -> TorrentMetainfo? {
     let file = path(infoHash, "torrent", in: folder)
-    guard let size = try? file.resourceValues(forKeys: [.fileSizeKey]).fileSize, size <= Limits.metainfoLength,
+    guard let size = try? file.resourceValues(forKeys: [.fileSizeKey]).fileSize,
+      size <= Limits.metainfoLength,
       let data = try? Data(contentsOf: file), let kept = try? TorrentMetainfo.parse([UInt8](data))
     else { return nil }
     // Made anew of the info dictionary: the hash is checked, and the link may name other trackers than the last one.

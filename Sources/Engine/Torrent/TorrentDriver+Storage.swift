@@ -203,7 +203,9 @@ extension TorrentDriver {
     guard let swarm, storage.recordPath != nil, resume.isDirty, !resume.isSaving else { return }
     resume.isDirty = false
     resume.isSaving = true
-    context.jobs.append(DiskJob(storage, .save(verified: swarm.have, userData: PeerRecord.encode(swarm.peerRecords(limit: 200)))))
+    context.jobs.append(
+      DiskJob(
+        storage, .save(verified: swarm.have, userData: PeerRecord.encode(swarm.peerRecords(limit: 200)))))
   }
 
   func recordSaved() {

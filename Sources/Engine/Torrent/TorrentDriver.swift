@@ -150,7 +150,8 @@ final class TorrentDriver: PeerHost {
     case .data:
       let info = metainfo.info.encoded
       context.output.append({ Metadata.appendData(piece: piece, of: info, remoteID: id, to: &$0) }, to: peer)
-    case .reject: context.output.append({ Metadata.appendReject(piece: piece, remoteID: id, to: &$0) }, to: peer)
+    case .reject:
+      context.output.append({ Metadata.appendReject(piece: piece, remoteID: id, to: &$0) }, to: peer)
     case .disconnect: peer.close(.protocolError, detail: "asks for the metadata again and again")
     }
     context.touch(self)
@@ -239,7 +240,9 @@ final class TorrentDriver: PeerHost {
     context.uploads.rate(of: uploadNode) != nil || context.uploads.rate(of: context.uploads.root) != nil
   }
 
-  override func grantDownload(_ wanted: Int) -> Int { context.downloads.grant(wanted, from: downloadNode, now: now) }
+  override func grantDownload(_ wanted: Int) -> Int {
+    context.downloads.grant(wanted, from: downloadNode, now: now)
+  }
   override func refundDownload(_ bytes: Int) {
     if bytes > 0 { context.downloads.charge(-bytes, to: downloadNode, now: now) }
   }

@@ -60,7 +60,8 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
     case .magnet:
       throw CommandFailure(
         .usage,
-        "a magnet link does not say what is in the torrent; 'spate download --metadata-only LINK' fetches that")
+        "a magnet link does not say what is in the torrent; 'spate download --metadata-only LINK' fetches that"
+      )
     case .url(let url):
       do { return try await Session.fetch(url: url, certificateFile: certificateFile) } catch {
         throw CommandFailure(.network, "cannot fetch the torrent: \(Printable.text(error.description))")

@@ -299,7 +299,7 @@ actor TransferRunner {
       complete(number)
       await end(number, status, .complete, .success, nil)
     case .timedOut(let hadPeer):
-      let reason = Self.timeoutReason(status, timeout: plan.goal.timeout ?? 0)
+      let reason = status.timeoutReason(timeout: plan.goal.timeout ?? 0)
       tell(.timedOut(reason), number)
       await end(number, status, .timedOut, hadPeer ? .timedOut : .network, reason)
     case .incomplete:
@@ -308,17 +308,6 @@ actor TransferRunner {
       tell(.failed(reason), number)
       await end(number, status, .failed, .dataMismatch, reason)
     }
-  }
-
-  private static func timeoutReason(_ status: TorrentStatus, timeout: Double) -> String {
-    let time = Units.duration(timeout)
-    if status.everHadPeer { return "nothing arrived for \(time); given up" }
-    let trackers = status.trackers.map { "\($0.url): \($0.failure ?? $0.text)" }
-    guard !trackers.isEmpty else {
-      return
-        "no peer was found in \(time), and there is no tracker to ask; name one with --tracker or a --peer"
-    }
-    return "no peer was found in \(time) (\(trackers.prefix(3).joined(separator: "; ")))"
   }
 
   /// Every wanted file is there and verified: told once.

@@ -95,3 +95,17 @@ struct TransferWatch: Sendable {
     return .goOn
   }
 }
+
+extension TorrentStatus {
+  /// Why a download is given up that received nothing for `timeout` seconds.
+  func timeoutReason(timeout: Double) -> String {
+    let time = Units.duration(timeout)
+    if everHadPeer { return "nothing arrived for \(time); given up" }
+    let trackers = trackers.map { "\($0.url): \($0.failure ?? $0.text)" }
+    guard !trackers.isEmpty else {
+      return
+        "no peer was found in \(time), and there is no tracker to ask; name one with --tracker or a --peer"
+    }
+    return "no peer was found in \(time) (\(trackers.prefix(3).joined(separator: "; ")))"
+  }
+}

@@ -37,6 +37,8 @@ final class Sandbox: Sendable {
       "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
       "HOME": scratch.path, "TMPDIR": scratch.path, "XDG_CONFIG_HOME": scratch.appending(path: "config").path,
       "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "*",
+      // Peers find each other in the way that a test is about, and in no other.
+      "SPATE_DHT": "false", "SPATE_LSD": "false",
     ]
     // The binary under test may be built with a sanitizer, or against a toolchain of its own.
     for (key, value) in ProcessInfo.processInfo.environment
