@@ -46,11 +46,16 @@ enum KRPCQuery: Hashable, Sendable {
   /// A read-only node cannot prove itself by answering (BEP 43), so it pays in advance: its searches are as long as
   /// their answers, and nodes that give strangers no more than they sent can answer in full. Others pass over the key.
   static let paidLength = 424
+  /// For an item of the longest value, with its key and signature.
+  static let paidLengthOfItem = 1280
 
   private func pad(_ writer: inout KRPCWriter) {
-    // 1:z, three digits, a colon, and the end of the message.
-    let count = Self.paidLength - writer.bytes.count - 8
-    guard (100...999).contains(count) else { return }
+    var length = Self.paidLength
+    if case .get = self { length = Self.paidLengthOfItem }
+    // 1:z, the digits, a colon, and the end of the message.
+    let rest = length - writer.bytes.count - 5
+    let count = rest - (rest > 1003 ? 4 : 3)
+    guard (100...9999).contains(count) else { return }
     writer.literal("1:z")
     writer.stringHeader(count)
     for _ in 0..<count { writer.bytes.append(0) }

@@ -172,6 +172,13 @@ import Testing
     options.isReadOnly = true
     let reader = try await DHTClient.start(options, bind: "127.0.0.1")
     #expect(try await reader.peers(of: infoHash).map(\.port) == [6881])
+    // What it cannot prove itself for, it pays for.
+    let keys = try DHTKeyPair.generate()
+    let long = Self.text(String(repeating: "x", count: DHTItem.valueLimit - 4))
+    _ = try await reader.put(long, as: keys, salt: Array(repeating: 7, count: DHTItem.saltLimit))
+    #expect(
+      try await reader.item(ofPublicKey: keys.publicKey, salt: Array(repeating: 7, count: DHTItem.saltLimit))
+        .value == long)
     #expect(
       await Self.failure { _ = try await network.nodes[1].ping(reader.localAddresses[0], within: 0.5) }
         == "the node does not answer")

@@ -4,16 +4,24 @@
   lt_client.py run --torrent T --save DIR --listen ADDR:PORT[,…] [--mode seed|download] [--peer HOST:PORT]…
   lt_client.py create --path P --output T --tracker URL… --piece-length N [--format v1|hybrid]
   lt_client.py show --torrent T
+  lt_client.py dht --listen ADDR:PORT [--node HOST:PORT]… [ACTION]…
 
 `run` prints {"event":"state",…} whenever the state changes and at least once a second, {"event":"alert",…} for what
 went wrong, and {"event":"complete"} once all is there. It ends on SIGTERM, or, with `--mode download` and without
 `--stay`, when all is there.
+
+`dht` runs a node of the DHT until SIGTERM, and does each action again and again, every second or two, once it knows
+another node: --announce HASH (with the
+port of --listen), --peers HASH, --put TEXT, --get TARGET, --put-key SEED:KEY:SALT:TEXT, --get-key KEY:SALT.
+It prints {"event":"nodes",…}, {"event":"peers",…}, {"event":"item",…} and {"event":"stored",…}.
 """
 import argparse
+import hashlib
 import json
 import os
 import signal
 import sys
+import time
 
 import libtorrent as lt
 
@@ -141,6 +149,95 @@ def report(alert):
     say("alert", kind=name, text=alert.message())
 
 
+def expanded(seed):
+    """libtorrent wants the secret as RFC 8032 expands it."""
+    secret = bytearray(hashlib.sha512(seed).digest())
+    secret[0] &= 248
+    secret[31] &= 63
+    secret[31] |= 64
+    return bytes(secret)
+
+
+def announcing(session, infohash):
+    """The binding cannot announce by itself: a torrent that is all but empty does."""
+    wanted = lt.parse_magnet_uri("magnet:?xt=urn:btih:" + infohash)
+    wanted.save_path = "."
+    return session.add_torrent(wanted)
+
+
+def dht(arguments):
+    session = lt.session(
+        {
+            "listen_interfaces": arguments.listen,
+            "enable_dht": True,
+            "enable_lsd": False,
+            "enable_upnp": False,
+            "enable_natpmp": False,
+            "dht_bootstrap_nodes": ",".join(arguments.node),
+            # All nodes of a test are in one small private network.
+            "dht_restrict_routing_ips": False,
+            "dht_restrict_search_ips": False,
+            "dht_prefer_verified_node_ids": False,
+            "dht_enforce_node_id": False,
+            "dht_ignore_dark_internet": False,
+            "dht_block_ratelimit": 100000,
+            "dht_upload_rate_limit": 1000000,
+            "alert_mask": lt.alert.category_t.dht_notification | lt.alert.category_t.error_notification,
+        }
+    )
+    for node in arguments.node:
+        session.add_dht_node(endpoint(node))
+    announced = [announcing(session, infohash) for infohash in arguments.announce]
+    leaving = []
+    signal.signal(signal.SIGTERM, lambda *_: leaving.append(True))
+    known = -1
+    due = 0.0
+    while not leaving:
+        session.wait_for_alert(100)
+        for alert in session.pop_alerts():
+            tell(alert)
+        count = session.status().dht_nodes
+        if count != known:
+            say("nodes", count=count)
+            known = count
+        if count == 0 or time.monotonic() < due:
+            continue
+        due = time.monotonic() + 1.5
+        for handle in announced:
+            handle.force_dht_announce()
+        for infohash in arguments.peers:
+            session.dht_get_peers(lt.sha1_hash(bytes.fromhex(infohash)))
+        for text in arguments.put:
+            target = session.dht_put_immutable_item(text)
+            say("put", target=str(target))
+        for target in arguments.get:
+            session.dht_get_immutable_item(lt.sha1_hash(bytes.fromhex(target)))
+        for text in arguments.put_key:
+            seed, public, salt, value = text.split(":", 3)
+            session.dht_put_mutable_item(expanded(bytes.fromhex(seed)), bytes.fromhex(public), value, salt)
+        for text in arguments.get_key:
+            key, _, salt = text.partition(":")
+            session.dht_get_mutable_item(bytes.fromhex(key), salt)
+    return 0
+
+
+def shown(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value)
+
+
+def tell(alert):
+    if isinstance(alert, lt.dht_get_peers_reply_alert):
+        say("peers", infohash=str(alert.info_hash), peers=["%s:%d" % peer for peer in alert.peers()])
+    elif isinstance(alert, lt.dht_immutable_item_alert):
+        say("item", target=str(alert.target), value=shown(alert.item))
+    elif isinstance(alert, lt.dht_mutable_item_alert):
+        say("item", value=shown(alert.item), seq=alert.seq, salt=shown(alert.salt))
+    elif isinstance(alert, lt.dht_put_alert):
+        say("stored", target=str(alert.target), count=alert.num_success, text=alert.message())
+    elif isinstance(alert, (lt.dht_error_alert if hasattr(lt, "dht_error_alert") else ())):
+        say("alert", kind="dht_error", text=alert.message())
+
+
 def create(arguments):
     files = lt.file_storage()
     path = os.path.abspath(arguments.path)
@@ -221,6 +318,12 @@ def main():
     three = commands.add_parser("show")
     three.add_argument("--torrent", required=True)
     three.set_defaults(action=show)
+    four = commands.add_parser("dht")
+    four.add_argument("--listen", required=True)
+    four.add_argument("--node", action="append", default=[])
+    for action in ("announce", "peers", "put", "get", "put-key", "get-key"):
+        four.add_argument("--" + action, action="append", default=[])
+    four.set_defaults(action=dht)
     arguments = parser.parse_args()
     return arguments.action(arguments)
 

@@ -78,14 +78,19 @@ struct DHTVisit: Sendable {
   let isJSON: Bool
 
   /// Starts a node, asks, and ends it whatever comes of it.
+  ///
+  /// - Parameter node: a node that is to be asked: with one in this network, the network is a closed one.
   static func run(
-    _ question: DHTQuestionOptions,
+    _ question: DHTQuestionOptions, asking node: PeerAddress? = nil,
     _ body: (DHTVisit) async throws(CommandFailure) -> CommandStatus
   ) async throws(CommandFailure) -> CommandStatus {
     let context = try CommandContext("dht", question.network.output)
     let layers = context.layers
     var options = try question.network.options(layers)
+    // Others would keep a node in their tables that is gone in a moment (BEP 43).
+    options.isReadOnly = true
     options.isVisit = true
+    if let node { options.nodes.append(node.description) }
     let client = try await start(options, bind: layers.value(question.network.bind, .bind), context)
     let visit = DHTVisit(
       context: context, client: client, seconds: try layers.value(question.timeout, .timeout)?.seconds ?? 30,

@@ -16,7 +16,7 @@ struct DHTPing: SpateSubcommand {
   }
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
-    try await DHTVisit.run(question) { visit throws(CommandFailure) in
+    try await DHTVisit.run(question, asking: node) { visit throws(CommandFailure) in
       let endpoint = try await visit.resolve(node)
       let answer = try await visit.ask { client throws(DHTFailure) in
         try await client.ping(endpoint, within: min(visit.seconds, 10))
@@ -113,7 +113,7 @@ struct DHTSample: SpateSubcommand {
   }
 
   func execute(_ interrupts: Interrupts) async throws(CommandFailure) -> CommandStatus {
-    try await DHTVisit.run(question) { visit throws(CommandFailure) in
+    try await DHTVisit.run(question, asking: node) { visit throws(CommandFailure) in
       var random = SystemRandomNumberGenerator()
       let target = toward?.id ?? NodeID(using: &random)
       var samples: [InfoHashSamples] = []
