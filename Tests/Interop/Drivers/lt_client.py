@@ -22,14 +22,30 @@ import os
 import signal
 import sys
 import time
+import warnings
 
 import libtorrent as lt
+
+# The count of DHT nodes is there in the old status only.
+warnings.simplefilter("ignore", DeprecationWarning)
 
 DISCOVERY_OFF = {
     "enable_dht": False,
     "enable_lsd": False,
     "enable_upnp": False,
     "enable_natpmp": False,
+}
+
+
+# All nodes of a test are in one small private network.
+DHT_OF_A_TEST = {
+    "dht_restrict_routing_ips": False,
+    "dht_restrict_search_ips": False,
+    "dht_prefer_verified_node_ids": False,
+    "dht_enforce_node_id": False,
+    "dht_ignore_dark_internet": False,
+    "dht_block_ratelimit": 100000,
+    "dht_upload_rate_limit": 1000000,
 }
 
 
@@ -49,6 +65,8 @@ def addresses_of(listen):
 def settings(arguments):
     encryption = {"off": 2, "allow": 1, "require": 0}[arguments.encryption]
     chosen = dict(DISCOVERY_OFF)
+    chosen.update({"enable_lsd": arguments.lsd, "enable_dht": bool(arguments.node), "dht_bootstrap_nodes": ""})
+    chosen.update(DHT_OF_A_TEST)
     chosen.update(
         {
             "listen_interfaces": arguments.listen,
@@ -85,7 +103,11 @@ def run(arguments):
     wanted.ti = lt.torrent_info(arguments.torrent)
     wanted.save_path = arguments.save
     # Neither paused nor queued, no peer exchange; `seed_mode` would trust the files unread, so it stays off.
-    wanted.flags = lt.torrent_flags.disable_pex | lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd
+    wanted.flags = lt.torrent_flags.disable_pex
+    if not arguments.node:
+        wanted.flags |= lt.torrent_flags.disable_dht
+    if not arguments.lsd:
+        wanted.flags |= lt.torrent_flags.disable_lsd
     if arguments.no_tracker:
         wanted.trackers = []
     # The session's own limit is not for peers of private networks, which all peers here are.
@@ -100,6 +122,7 @@ def run(arguments):
     told_complete = False
     last = None
     connected = False
+    due = 0.0
     while not leaving:
         session.wait_for_alert(200)
         for alert in session.pop_alerts():
@@ -109,6 +132,11 @@ def run(arguments):
             for peer in arguments.peer:
                 handle.connect_peer(endpoint(peer))
             connected = True
+        if arguments.node and time.monotonic() >= due:
+            due = time.monotonic() + 2
+            for node in arguments.node:
+                session.add_dht_node(endpoint(node))
+            handle.force_dht_announce()
         now = {
             "state": str(status.state),
             "progress": status.progress_ppm,
@@ -168,25 +196,17 @@ def announcing(session, infohash):
 def dht(arguments):
     session = lt.session(
         {
+            **DHT_OF_A_TEST,
             "listen_interfaces": arguments.listen,
             "enable_dht": True,
             "enable_lsd": False,
             "enable_upnp": False,
             "enable_natpmp": False,
-            "dht_bootstrap_nodes": ",".join(arguments.node),
-            # All nodes of a test are in one small private network.
-            "dht_restrict_routing_ips": False,
-            "dht_restrict_search_ips": False,
-            "dht_prefer_verified_node_ids": False,
-            "dht_enforce_node_id": False,
-            "dht_ignore_dark_internet": False,
-            "dht_block_ratelimit": 100000,
-            "dht_upload_rate_limit": 1000000,
+            # Hosts named here would be asked, and be in nobody's table.
+            "dht_bootstrap_nodes": "",
             "alert_mask": lt.alert.category_t.dht_notification | lt.alert.category_t.error_notification,
         }
     )
-    for node in arguments.node:
-        session.add_dht_node(endpoint(node))
     announced = [announcing(session, infohash) for infohash in arguments.announce]
     leaving = []
     signal.signal(signal.SIGTERM, lambda *_: leaving.append(True))
@@ -196,13 +216,19 @@ def dht(arguments):
         session.wait_for_alert(100)
         for alert in session.pop_alerts():
             tell(alert)
+        # The table of libtorrent's DHT begins to work a moment after the session.
         count = session.status().dht_nodes
         if count != known:
             say("nodes", count=count)
             known = count
-        if count == 0 or time.monotonic() < due:
+        if time.monotonic() < due:
             continue
         due = time.monotonic() + 1.5
+        if count < len(arguments.node):
+            for node in arguments.node:
+                session.add_dht_node(endpoint(node))
+        if count == 0:
+            continue
         for handle in announced:
             handle.force_dht_announce()
         for infohash in arguments.peers:
@@ -302,6 +328,8 @@ def main():
     one.add_argument("--stay", action="store_true")
     one.add_argument("--peer", action="append", default=[])
     one.add_argument("--no-tracker", action="store_true")
+    one.add_argument("--lsd", action="store_true")
+    one.add_argument("--node", action="append", default=[], help="switches the DHT on")
     one.add_argument("--encryption", choices=["off", "allow", "require"], default="off")
     one.add_argument("--utp", action="store_true")
     one.add_argument("--only-utp", action="store_true")
