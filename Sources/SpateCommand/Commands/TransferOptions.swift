@@ -88,9 +88,14 @@ struct DiscoveryOptions: ParsableArguments {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Enter the DHT by this node. May be repeated. (default: public nodes and those of the last run)",
+      "Enter the DHT by this node. May be repeated. (default: those of the last run)",
       valueName: "host:port"), transform: PeerAddress.from)
   var dhtNode: [PeerAddress] = []
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Enter the DHT by well-known public nodes while no other is known. (default: --public-nodes)")
+  var publicNodes: Bool?
 
   /// Sets up what finds peers.
   func apply(_ layers: SettingsLayers, to session: inout SessionConfiguration) throws(CommandFailure) {
@@ -100,6 +105,7 @@ struct DiscoveryOptions: ParsableArguments {
     var options = DHTOptions()
     options.port = try layers.value(dhtPort, .dhtPort)?.port
     options.nodes = try layers.values(dhtNode, .dhtNode).map(\.description)
+    options.usesPublicNodes = try layers.flag(publicNodes, .publicNodes, default: true)
     options.stateFile = Folders.state(layers.environment).map { $0 + "/spate/dht.state" }
     session.dht = options
   }

@@ -24,6 +24,7 @@ enum SettingName: String, CaseIterable, Sendable {
   case dhtPort = "dht-port"
   case dhtNode = "dht-node"
   case publicNodes = "public-nodes"
+  case maxQueries = "max-queries"
   case pex
   case lsd
   // The machine.

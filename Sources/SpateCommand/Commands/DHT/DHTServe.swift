@@ -122,7 +122,7 @@ struct DHTServe: SpateSubcommand {
     let context = try CommandContext("dht", network.output)
     var options = try network.options(context.layers)
     options.port = options.port ?? Self.defaultPort
-    options.answersPerSecond = maxQueries?.value ?? 20_000
+    options.answersPerSecond = try context.layers.value(maxQueries, .maxQueries)?.value ?? 20_000
     options.maximumStoredPeers = 1_000_000
     options.maximumStoredTorrents = 100_000
     options.maximumStoredItems = 20_000

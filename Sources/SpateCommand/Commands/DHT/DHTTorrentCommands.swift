@@ -43,7 +43,7 @@ struct DHTPeers: SpateSubcommand {
           leechers: OrNull(result.scrape?.peers), nodes: result.replies),
         [])
       if let scrape = result.scrape {
-        visit.context.logger.notice("about \(scrape.seeds) seeds and \(scrape.peers) other peers")
+        visit.context.logger.notice("seeds: about \(scrape.seeds); other peers: about \(scrape.peers)")
       }
       visit.context.logger.info(
         "\(peers.count) peers, by \(result.replies) nodes of \(result.queries) asked, over \(result.hops) steps"
