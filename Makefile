@@ -62,8 +62,9 @@ fuzz: packages
 
 # Unit and simulation tests under the address and the thread sanitizer.
 sanitize: packages
-	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip '^Interop'
-	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip '^Interop'
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Sanitizers/lsan.supp \
+	  $(SWIFT) test --no-parallel --sanitize address --scratch-path .build-asan --skip '^Interop'
+	$(SWIFT) test --no-parallel --sanitize thread --scratch-path .build-tsan --skip '^Interop'
 
 # The clients and tools the harness measures with; see Perf/README.md.
 perf-packages: packages

@@ -94,8 +94,10 @@ public struct SwarmTable {
     }
     if request.event == .stopped { return ([], torrent.counts) }
     if request.event == .completed && request.left == 0 { torrent.completed += 1 }
+    // Some who have a magnet link only say that nothing is left: until the metadata is here, they do not know better.
+    let needsNoSeeds = request.left == 0 && request.event != .started
     let others = torrent.sample(
-      min(wanted, limits.peersPerReply), for: identity, isSeed: request.left == 0,
+      min(wanted, limits.peersPerReply), for: identity, isSeed: needsNoSeeds,
       family: onlySameFamily ? endpoint.address.isV4 : nil, &random)
     return (others, torrent.counts)
   }

@@ -13,8 +13,8 @@ struct Spate: Client {
   func launch(_ job: Job, _ home: Home) throws(Failure) -> Launch {
     var arguments = [home.spate]
     let network = [
-      "--listen-port", "\(Place.clientPort)", "--no-tracker", "--no-dht", "--no-pex", "--no-lsd", "--progress",
-      "none", "--max-peers", "10000",
+      "--listen-port", "\(Place.clientPort)", "--no-tracker", "--no-dht", "--no-pex", "--no-lsd",
+      "--progress", "none", "--max-peers", "10000",
     ]
     let peers = (0..<job.peers).flatMap { ["--peer", "\(Place.peer($0)):\(Place.peerPort)"] }
     var completion = Launch.Completion.exit
