@@ -101,7 +101,7 @@ struct DHTTests {
       let network = DHTNetwork(sandbox: sandbox)
       let torrent = try await Prepared.make(.oneFile, pieceLength: 32_768, in: sandbox)
       _ = try await network.serve(at: Self.entrance)
-      try await network.serveMore(behind: Self.entrance)
+      try await network.serveMore(for: kind, behind: Self.entrance)
       _ = try await network.start(
         kind, torrent, in: torrent.source, seeding: true, at: Self.second, node: Self.entrance)
       let target = try sandbox.directory("target")
@@ -127,7 +127,7 @@ struct DHTTests {
       let torrent = try await Prepared.make(.oneFile, pieceLength: 32_768, in: sandbox)
       // The one node that leads in is none of ours.
       _ = try network.libtorrent(at: Self.entrance, nodes: [], [])
-      try await network.serveMore(behind: Self.entrance)
+      try await network.serveMore(for: kind, behind: Self.entrance)
       _ = try await network.spate(at: Self.second, node: Self.entrance).seed(
         torrent.torrent, from: torrent.source, at: Self.second, in: sandbox)
       let target = try sandbox.directory("target")

@@ -19,9 +19,11 @@ struct DHTNetwork: Sendable {
     return child
   }
 
-  /// Nodes beside the one that leads in: transmission takes a network of less than five for a broken one.
-  func serveMore(behind node: Address) async throws {
-    for number in 0..<6 { _ = try await serve(at: Address(.v4, 6, port: 7001 + number), nodes: [node]) }
+  /// Nodes beside the one that leads in: transmission takes a network of eight for a broken one.
+  func serveMore(for kind: ClientKind, behind node: Address) async throws {
+    for number in 0..<(kind == .transmission ? 11 : 2) {
+      _ = try await serve(at: Address(.v4, 6, port: 7001 + number), nodes: [node])
+    }
   }
 
   /// One `spate dht` command that begins with this node alone.
