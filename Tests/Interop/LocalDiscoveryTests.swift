@@ -13,23 +13,24 @@ struct LocalDiscoveryTests {
     static let there = ["10.88.0.2", "fd88::2"]
 
     init(in sandbox: Sandbox) async throws {
+      let holder = try sandbox.start(
+        "other-host", ["/bin/sh", "-c", "echo $$; exec unshare --net sleep 600"])
+      let process = try await first("the other host is there") {
+        holder.output.hasSuffix("\n") ? holder.output.trimmingCharacters(in: .newlines) : nil
+      }
       let script = """
-        unshare --net sleep 600 >/dev/null 2>&1 </dev/null &
-        other=$!
         # Until it is in its namespace, its namespace is ours.
-        while [ "$(readlink /proc/$other/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
-        there="nsenter --net=/proc/$other/ns/net --"
+        while [ "$(readlink /proc/\(process)/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
+        there="nsenter --net=/proc/\(process)/ns/net --"
         ip link add here type veth peer name there
-        ip link set there netns $other
+        ip link set there netns \(process)
         ip addr add \(Self.here[0])/24 dev here; ip -6 addr add \(Self.here[1])/64 dev here nodad
         ip link set here up
         $there ip link set lo up
         $there ip addr add \(Self.there[0])/24 dev there; $there ip -6 addr add \(Self.there[1])/64 dev there nodad
         $there ip link set there up
-        echo $other
         """
-      let output = try await sandbox.run("veth", ["/bin/sh", "-ec", script])
-      let process = output.trimmingCharacters(in: .whitespacesAndNewlines)
+      try await sandbox.run("veth", ["/bin/sh", "-ec", script])
       enter = ["/usr/bin/nsenter", "--net=/proc/\(process)/ns/net", "--"]
     }
   }

@@ -25,6 +25,8 @@ class PeerHost {
   final var handshaking: [PeerConnection] = []
   /// Peers that are owed an extended handshake, which goes behind the bitfield.
   private var greetings: [PeerKey] = []
+  /// Peers that are to hear of our DHT node.
+  private var portsOwed: [PeerKey] = []
   /// Exists while anybody is connected.
   private var exchange: PeerExchangeMachine?
   /// False for private torrents, and where the user wants none.
@@ -159,9 +161,7 @@ class PeerHost {
     context.touch(self)
     context.shared.report(.peerConnected(infoHash, peer.endpoint, client: peer.client))
     if handshake.reserved.contains(.extensionProtocol) { greetings.append(key) }
-    if handshake.reserved.contains(.dht), let port = context.shared.discovery?.dhtPort {
-      peer.send(.port(port))
-    }
+    if handshake.reserved.contains(.dht), context.shared.discovery?.dhtPort != nil { portsOwed.append(key) }
     return key
   }
 
@@ -232,8 +232,15 @@ class PeerHost {
 
   // MARK: Extensions
 
-  /// Sends the extended handshakes that are owed; to be called behind what else the turn had to send.
+  /// Sends the extended handshakes and ports that are owed; to be called behind what else the turn had to send, since a
+  /// bitfield or its like has to come first (BEP 3, 6).
   final func greet() {
+    if !portsOwed.isEmpty {
+      if let port = context.shared.discovery?.dhtPort {
+        for key in portsOwed { peer(key)?.send(.port(port)) }
+      }
+      portsOwed.removeAll(keepingCapacity: true)
+    }
     guard !greetings.isEmpty else { return }
     for key in greetings {
       guard let peer = peer(key) else { continue }

@@ -9,7 +9,7 @@ struct DHTNetwork: Sendable {
     let child = try sandbox.start(
       "spate-dht-serve",
       Spate.command + ["dht", "serve", "--bind", address.host, "--dht-port", String(address.port), "-v"]
-        + Self.entry(nodes), environment: try state("serve-\(address.number)"))
+        + Self.entry(nodes), environment: try state("serve-\(address.number)-\(address.port)"))
     try await eventually("spate dht serve listens") {
       if let status = child.status {
         throw Sandbox.CommandFailed(command: child.command, status: status, errors: child.errors)
@@ -17,6 +17,13 @@ struct DHTNetwork: Sendable {
       return child.output.contains(address.description)
     }
     return child
+  }
+
+  /// Nodes beside the one that leads in: transmission takes a network of eight for a broken one.
+  func serveMore(for kind: ClientKind, behind node: Address) async throws {
+    for number in 0..<(kind == .transmission ? 11 : 2) {
+      _ = try await serve(at: Address(.v4, 6, port: 7001 + number), nodes: [node])
+    }
   }
 
   /// One `spate dht` command that begins with this node alone.

@@ -204,7 +204,9 @@ def dht(arguments):
             "enable_natpmp": False,
             # Hosts named here would be asked, and be in nobody's table.
             "dht_bootstrap_nodes": "",
-            "alert_mask": lt.alert.category_t.dht_notification | lt.alert.category_t.error_notification,
+            "alert_mask": lt.alert.category_t.dht_notification
+            | lt.alert.category_t.dht_operation_notification
+            | lt.alert.category_t.error_notification,
         }
     )
     announced = [announcing(session, infohash) for infohash in arguments.announce]
