@@ -338,7 +338,8 @@ final class DHTDriver: DatagramHandler {
     torrents = DHTTorrents()
     requests.close()
     save { [self] in
-      // What lets go of the file lets others have it.
+      // The task that wrote it may still refer to the file: the next who wants it must not find it taken.
+      stateFile?.letGo()
       stateFile = nil
       done()
     }

@@ -186,7 +186,6 @@ final class MagnetDriver: PeerHost {
   /// The torrent has the connections, the trackers and the peers now.
   func handedOver() {
     isClosed = true
-    leaveDiscovery()
     cutTies()
     context.forget(self)
     finish(.failure(.shutDown))

@@ -220,6 +220,7 @@ class PeerHost {
     (freeKeys, other.freeKeys) = (other.freeKeys, [])
     (handshaking, other.handshaking) = (other.handshaking, [])
     everHadPeer = other.everHadPeer
+    (isTracked, other.isTracked) = (other.isTracked, false)
     if usesExchange { exchange = other.exchange }
     other.exchange = nil
     for peer in handshaking { peer.move(to: self) }
@@ -329,9 +330,6 @@ class PeerHost {
     isTracked = false
     context.shared.discovery?.untrack(infoHash)
   }
-
-  /// What another host took over goes on being found under its name.
-  final func leaveDiscovery() { isTracked = false }
 
   // MARK: Time
 

@@ -97,11 +97,20 @@ extension TorrentDriver {
     }
     if swarm.isFinished {
       context.shared.report(.completed(infoHash))
-      if !options.seedsWhenComplete { return setState(.finished) }
+      if !options.seedsWhenComplete {
+        leaveSources()
+        return setState(.finished)
+      }
     }
-    if options.isPaused { return trackers?.stop(now: now) ?? () }
+    if options.isPaused { return leaveSources() }
     if !isAnnouncing { trackers?.start(now: now) }
     startDiscovery(isPrivate: metainfo.info.isPrivate, isSeed: swarm.isFinished)
+  }
+
+  /// Nobody is sought, and nobody finds us; what a magnet link began ends.
+  private func leaveSources() {
+    trackers?.stop(now: now)
+    stopDiscovery()
   }
 
   /// The connections over which the metadata came go on as the torrent's.
@@ -140,8 +149,7 @@ extension TorrentDriver {
       becameSeed()
     } else {
       swarm.paused(now: now)
-      trackers?.stop(now: now)
-      stopDiscovery()
+      leaveSources()
     }
     settleState(swarm)
   }

@@ -171,6 +171,7 @@ actor TransferRunner {
     } catch {
       let name = (try? result.get())?.info.name ?? jobs[number].source.description
       complain(error, of: name)
+      if let magnet = jobs[number].magnet { await session.remove(magnet) }
       jobs.enter(
         .ended(
           TransferResult(

@@ -20,6 +20,11 @@ public final class StateFile: Sendable {
 
   deinit { if let claim { fileSystem.close(claim) } }
 
+  /// Others may have the file from now on, even while somebody still refers to this object. It is not to be replaced any more.
+  public func letGo() {
+    if let claim { _ = flock(claim, LOCK_UN) }
+  }
+
   /// Whether this user may replace the file.
   public var isOwned: Bool { claim != nil }
 
