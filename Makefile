@@ -62,7 +62,7 @@ fuzz: packages
 
 # Swift 6.3.1 writes a bitcast where it instruments some accesses for the thread sanitizer that its own verifier then
 # refuses; the code is right.
-TSAN = -Xswiftc -Xfrontend -Xswiftc -disable-llvm-verify
+TSAN = -Xswiftc -Xfrontend -Xswiftc -disable-llvm-verify -Xswiftc -DTHREAD_SANITIZER
 
 # Unit and simulation tests under the address and the thread sanitizer.
 sanitize: packages

@@ -37,7 +37,7 @@ public final class BlockPool: @unchecked Sendable {
   /// Blocks in the slab.
   public let capacity: Int
   @usableFromInline let base: UnsafeMutableRawPointer
-  private let state: Mutex<State>
+  private let state: Lock<State>
 
   private struct State {
     /// Free blocks; the last one is taken next.
@@ -65,7 +65,7 @@ public final class BlockPool: @unchecked Sendable {
     unsafe self.base = address
     // The lowest ids on top of the stack, so that a lightly used pool stays at the start of the slab.
     let free = (0..<UInt32(capacity)).reversed().map { BlockID(rawValue: $0) }
-    self.state = Mutex(State(free: free, lowest: capacity))
+    self.state = Lock(State(free: free, lowest: capacity))
   }
 
   deinit {

@@ -15,7 +15,7 @@ public final class DiskService: Sendable {
   /// Blocks that the workers set free when they are asked to (``relievePool()``), if they hold as many.
   public var relievedBlocks: Int { core.tuning.feedWater }
   private let core: DiskCore
-  private let threads: Mutex<[Thread]>
+  private let threads: Lock<[Thread]>
   private let reserved: [BlockID]
 
   /// Threads that read for upload: with data that is not cached, how many reads the device sees at once.
@@ -77,7 +77,7 @@ public final class DiskService: Sendable {
     for number in 0..<DiskService.controllers {
       start("spate-files-\(number)") { Controller(core: core).run() }
     }
-    self.threads = Mutex(threads)
+    self.threads = Lock(threads)
   }
 
   /// Hands over a batch: once per turn of a loop. The array is emptied and keeps its space. Jobs of one torrent keep

@@ -1,3 +1,4 @@
+import BlockPool
 import Hashing
 import Synchronization
 import TorrentModel
@@ -23,9 +24,9 @@ public final class TorrentStorage: Sendable {
 
   private static let lastID = Atomic<UInt32>(0)
 
-  private let currentMap: Mutex<FileMap>
-  private let books: Mutex<Books>
-  let gate: Mutex<Gate>
+  private let currentMap: Lock<FileMap>
+  private let books: Lock<Books>
+  let gate: Lock<Gate>
   /// Blocks are not taken: not opened yet, closed, or failed.
   let isStopped = Atomic<Bool>(true)
   /// How many `check` and `hash` jobs were posted and were started, and up to which of them all are cancelled.
@@ -69,13 +70,13 @@ public final class TorrentStorage: Sendable {
     self.pieceHashes = pieceHashes
     self.id = TorrentStorage.lastID.add(1, ordering: .relaxed).newValue
     let wanted = wanted ?? [Bool](repeating: true, count: files.count)
-    self.currentMap = Mutex(FileMap(root: root, wanted: wanted, files: files))
-    self.books = Mutex(
+    self.currentMap = Lock(FileMap(root: root, wanted: wanted, files: files))
+    self.books = Lock(
       Books(
         sizes: [Int64](repeating: -1, count: files.count + 1),
         stamps: [FileStamp](repeating: .missing, count: files.count + 1),
         dirty: FileSet(capacity: files.count + 1), unsynced: FileSet(capacity: files.count + 1)))
-    self.gate = Mutex(Gate())
+    self.gate = Lock(Gate())
   }
 
   /// The folder that the files are below at the moment.

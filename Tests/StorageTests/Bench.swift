@@ -98,7 +98,7 @@ func drawnBytes(_ count: Int, seed: UInt64) -> [UInt8] {
 
 /// Where a test hears of completions.
 final class TestPort: Sendable {
-  private final class Ear: Sendable { let heard = Mutex<[DiskCompletion.Event]>([]) }
+  private final class Ear: Sendable { let heard = Lock<[DiskCompletion.Event]>([]) }
 
   private let ear: Ear
   let port: CompletionPort

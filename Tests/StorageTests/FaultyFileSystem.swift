@@ -10,10 +10,10 @@ final class FaultyFileSystem: FileSystem {
   }
 
   /// Asked before each call of a kind: an `errno` value, or zero to let it through. May sleep.
-  private let rules = Mutex<[Call: @Sendable (String) -> CInt]>([:])
+  private let rules = Lock<[Call: @Sendable (String) -> CInt]>([:])
   private let shortReads = Atomic<Bool>(false)
-  private let counts = Mutex<[Call: Int]>([:])
-  private let pretendedlyClosed = Mutex<[CInt]?>(nil)
+  private let counts = Lock<[Call: Int]>([:])
+  private let pretendedlyClosed = Lock<[CInt]?>(nil)
   private let real = RealFileSystem()
 
   /// From now on descriptors are not closed but listed.

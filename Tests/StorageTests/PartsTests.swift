@@ -70,7 +70,7 @@ import TorrentModel
 
   @Test func everyJobIsTakenOnceByOneOfATeam() {
     let queue = WorkQueue<Int>()
-    let taken = Mutex<[Int]>([])
+    let taken = Lock<[Int]>([])
     let threads = (0..<4).compactMap { number in
       Thread(name: "test-\(number)") {
         var jobs: [Int] = []

@@ -390,10 +390,10 @@ public actor Session {
 
 /// Calls back once: when as many steps as there are torrents, and one more, were made, or when it expires.
 private final class Countdown: Sendable {
-  private let state: Mutex<(left: Int, done: (@Sendable () -> Void)?)>
+  private let state: Lock<(left: Int, done: (@Sendable () -> Void)?)>
 
   init(_ count: Int, _ done: @escaping @Sendable () -> Void) {
-    state = Mutex((count + 1, done))
+    state = Lock((count + 1, done))
   }
 
   func step() {

@@ -1,3 +1,4 @@
+import BlockPool
 import DHT
 import Reactor
 import Synchronization
@@ -30,7 +31,7 @@ public final class DHTClient: Sendable {
   private let loop: EventLoop
   private let driver: LoopBound<DHTDriver>
   private let ownsLoop: Bool
-  private let isShutDown = Mutex(false)
+  private let isShutDown = Lock(false)
 
   /// Starts a node on a loop of its own. ``shutdown()`` ends it in order.
   ///
@@ -288,7 +289,7 @@ public final class DHTClient: Sendable {
 
 /// Links a question on the loop with the task that waits for it.
 private final class Ticket: Sendable {
-  private let state = Mutex((id: nil as LookupID?, isCancelled: false))
+  private let state = Lock((id: nil as LookupID?, isCancelled: false))
 
   /// Returns whether it was cancelled before.
   func isIssued(_ id: LookupID) -> Bool {
@@ -308,7 +309,7 @@ private final class Ticket: Sendable {
 
 /// What comes in parts on a loop, for a task that waits for all.
 final class Gathered<Element: Sendable>: Sendable {
-  private let all = Mutex<[Element]>([])
+  private let all = Lock<[Element]>([])
 
   func append(_ elements: [Element]) { all.withLock { $0 += elements } }
   var elements: [Element] { all.withLock { $0 } }

@@ -22,7 +22,7 @@ final class SessionShared: Sendable {
   let connections = Atomic<Int>(0)
   let halfOpen = Atomic<Int>(0)
   private let continuation: AsyncStream<SessionEvent>.Continuation
-  private let storedDiscovery = Mutex<SessionDiscovery?>(nil)
+  private let storedDiscovery = Lock<SessionDiscovery?>(nil)
 
   init(
     configuration: SessionConfiguration, pool: BlockPool, disk: DiskService, peerID: PeerID,

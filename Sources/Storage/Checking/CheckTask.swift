@@ -1,3 +1,4 @@
+import BlockPool
 import Synchronization
 import TorrentModel
 
@@ -14,7 +15,7 @@ final class CheckTask: Sendable {
   let purpose: Purpose
   /// Which of the torrent's long jobs it is.
   let number: Int
-  private let state: Mutex<State>
+  private let state: Lock<State>
 
   private struct State {
     /// Pieces still to be dealt out start here.
@@ -44,7 +45,7 @@ final class CheckTask: Sendable {
     var state = State(
       pieces: pieces, verified: Bitfield(capacity: pieces.capacity), checked: absent, totalBytes: total)
     if purpose == .hash { state.hashes = [UInt8](repeating: 0, count: pieces.capacity * 20) }
-    self.state = Mutex(state)
+    self.state = Lock(state)
   }
 
   func start(in core: DiskCore) {

@@ -14,12 +14,12 @@ final class FileCache: Sendable {
 
   let limit: Int
   let fileSystem: any FileSystem
-  private let table: Mutex<Table>
+  private let table: Lock<Table>
 
   init(limit: Int, fileSystem: any FileSystem) {
     self.limit = max(1, limit)
     self.fileSystem = fileSystem
-    self.table = Mutex(Table())
+    self.table = Lock(Table())
   }
 
   /// The number of files kept open.

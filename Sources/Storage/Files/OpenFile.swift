@@ -13,7 +13,7 @@ final class OpenFile: Sendable {
   let size: Int64
   /// When the name was last compared with the descriptor.
   private let lookedAt: Atomic<Int64>
-  private let reservation: Mutex<Reservation>
+  private let reservation: Lock<Reservation>
 
   private struct Reservation {
     var isOn: Bool
@@ -31,7 +31,7 @@ final class OpenFile: Sendable {
     self.fileSystem = fileSystem
     self.size = status.size
     self.lookedAt = Atomic(monotonicNow())
-    self.reservation = Mutex(Reservation(isOn: reservesAhead))
+    self.reservation = Lock(Reservation(isOn: reservesAhead))
   }
 
   deinit { fileSystem.close(descriptor) }

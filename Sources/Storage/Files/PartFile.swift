@@ -14,7 +14,7 @@ final class PartFile: Sendable {
 
   let name: String
   private let geometry: PieceGeometry
-  private let state: Mutex<State>
+  private let state: Lock<State>
 
   private struct State {
     /// Slot of a piece, from zero.
@@ -31,7 +31,7 @@ final class PartFile: Sendable {
   init(infoHash: InfoHash, geometry: PieceGeometry) {
     self.name = PartFile.name(of: infoHash)
     self.geometry = geometry
-    self.state = Mutex(State())
+    self.state = Lock(State())
   }
 
   /// Reads the table of an existing part file. A file that is no part file of this torrent counts as empty and will be
@@ -42,7 +42,7 @@ final class PartFile: Sendable {
     self.name = PartFile.name(of: infoHash)
     self.geometry = geometry
     let bytes = try fileSystem.read(PartFile.headerLength + geometry.pieceCount * 4, from: file, at: 0)
-    self.state = Mutex(PartFile.decode(bytes, geometry: geometry) ?? State())
+    self.state = Lock(PartFile.decode(bytes, geometry: geometry) ?? State())
   }
 
   private static func header(_ geometry: PieceGeometry) -> [UInt8] {

@@ -70,7 +70,7 @@ final class DiskCore: Sendable {
   let checkQueue = WorkQueue<CheckTask>()
   let checkerCount: Int
   private let closing = Atomic<Bool>(false)
-  private let counts = Mutex(DiskStatistics())
+  private let counts = Lock(DiskStatistics())
 
   init(pool: BlockPool, cache: FileCache, workers: Int, checkers: Int, tuning: DiskTuning) {
     self.checkerCount = checkers

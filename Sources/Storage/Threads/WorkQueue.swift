@@ -1,3 +1,4 @@
+import BlockPool
 import Synchronization
 
 /// Jobs on their way to one thread or to a team of equal threads. Posting wakes at most one thread; a thread that leaves
@@ -10,7 +11,7 @@ final class WorkQueue<Job: Sendable>: Sendable {
     var isClosed = false
   }
 
-  private let state = Mutex(State())
+  private let state = Lock(State())
   private let semaphore = Semaphore()
 
   enum Taken {
