@@ -28,6 +28,14 @@ bool spate_disk_prefers_reserved(int file) {
   return status.f_type == EXT4_SUPER_MAGIC || status.f_type == XFS_SUPER_MAGIC;
 }
 
+ssize_t spate_disk_read_at_hand(int file, const struct iovec *vectors, int count, int64_t offset) {
+  ssize_t result;
+  do {
+    result = preadv2(file, vectors, count, offset, RWF_NOWAIT);
+  } while (result < 0 && errno == EINTR);
+  return result < 0 ? -(ssize_t)errno : result;
+}
+
 int64_t spate_disk_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t count) {
   loff_t source = from_offset, target = to_offset;
   ssize_t result;

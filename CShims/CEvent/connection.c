@@ -287,6 +287,11 @@ void cev_connection_flush(cev_connection *connection) {
   output_shrank(connection, left);
 }
 
+void cev_connection_flush_now(cev_connection *connection) {
+  if (connection->dirty) connection->loop->dirty[connection->dirty_index] = NULL;
+  cev_connection_flush(connection);
+}
+
 size_t cev_connection_output_length(const cev_connection *connection) {
   return evbuffer_get_length(bufferevent_get_output(connection->bufferevent));
 }

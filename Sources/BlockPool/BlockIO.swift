@@ -59,6 +59,25 @@ extension BlockPool {
     return result.bytes
   }
 
+  /// Reads into the segments, end to end, with one call: `call` is `preadv` or something like it.
+  /// - Returns: what `call` returned; of a failure `errno` says more.
+  /// - Precondition: there are 1 to 1024 segments.
+  @unsafe
+  public func readOnce(
+    into segments: Span<BlockSegment>, _ call: (_ vectors: UnsafePointer<iovec>, _ count: CInt) -> Int
+  ) -> Int {
+    precondition(segments.count > 0 && segments.count <= BlockPool.vectorLimit)
+    return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: segments.count) { vectors in
+      for i in segments.indices {
+        let segment = segments[i]
+        unsafe vectors.initializeElement(
+          at: i,
+          to: iovec(iov_base: address(of: segment.block) + Int(segment.offset), iov_len: Int(segment.count)))
+      }
+      return unsafe call(vectors.baseAddress!, CInt(segments.count))
+    }
+  }
+
   private struct Transfer {
     var bytes = 0
     var calls = 0

@@ -214,6 +214,14 @@ public final class Connection: LoopSource {
     return true
   }
 
+  /// Hands what is queued to the kernel now rather than at the end of the turn: for blocks that have just been filled, while
+  /// their bytes are in the processor's cache. A failure is told of in the next turn.
+  public func flush() {
+    loop.assertOnLoop()
+    guard let raw = unsafe raw else { return }
+    unsafe cev_connection_flush_now(raw)
+  }
+
   /// Bytes queued and not yet with the kernel.
   public var outputLength: Int {
     guard let raw = unsafe raw else { return 0 }

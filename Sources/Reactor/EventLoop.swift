@@ -243,6 +243,12 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     core.blocksReturned = handler
   }
 
+  /// Gives blocks that have left back now rather than at the end of the turn. Not from the handler itself.
+  public func returnBlocks() {
+    assertOnLoop()
+    core.returnBlocks()
+  }
+
   public var statistics: LoopStatistics {
     preconditionOnLoop()
     return core.statistics

@@ -130,7 +130,7 @@ final class LoopCore {
     }
   }
 
-  private func returnBlocks() {
+  func returnBlocks() {
     var count = 0
     guard let returned = unsafe cev_loop_take_blocks(raw, &count), count > 0 else { return }
     blocks.removeAll(keepingCapacity: true)

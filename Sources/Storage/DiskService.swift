@@ -96,10 +96,23 @@ public final class DiskService: Sendable {
     for queue in core.pieceQueues { queue.post { $0.append(.relieve) } }
   }
 
+  /// A reader for one thread, for what needs no waiting.
+  public func makePageCacheReader() -> PageCacheReader { PageCacheReader(core: core) }
+
   public var statistics: DiskStatistics { core.statistics }
 
   /// Files open at the moment.
   public var openFileCount: Int { core.cache.count }
+
+  /// Calls ``shutdown()`` in the background, once `isOver` has returned, which may wait for whoever posts jobs.
+  public func shutdownSoon(after isOver: @escaping @Sendable () -> Void) {
+    let end: @Sendable () -> Void = {
+      isOver()
+      self.shutdown()
+    }
+    // Without a thread to wait on, better stay than stand still where nobody expects it.
+    Thread(name: "spate-end", end)?.detach()
+  }
 
   /// Finishes the jobs posted before and ends the threads; unfinished pieces are dropped and all blocks given back. Save
   /// and close torrents before, and post nothing from here on. Blocks the caller; call it once, last.

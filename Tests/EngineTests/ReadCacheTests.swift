@@ -83,6 +83,22 @@ import TorrentModel
     #expect(!cache.unpin(block), "it is nobody's now")
   }
 
+  @Test func aPassingBlockLeavesWithTheLastOutput() throws {
+    let pool = try BlockPool(capacity: 8)
+    let cache = ReadCache(pool: pool, limit: 8, reserve: 0)
+    let block = try #require(cache.startReading(Self.key(0), isPassing: true))
+    cache.finishReading(block, count: 5)
+    #expect(cache.lookup(Self.key(0)) == .ready(block, count: 5), "it stays until it was sent")
+    cache.pin(Self.key(0))
+    cache.pin(Self.key(0))
+    #expect(cache.unpin(block))
+    #expect(cache.lookup(Self.key(0)) == .ready(block, count: 5), "another output refers to it")
+    #expect(cache.unpin(block))
+    #expect(cache.lookup(Self.key(0)) == .missing)
+    #expect(pool.inUse == 0 && cache.count == 0)
+    #expect(cache.startReading(Self.key(1)) == block, "the next one is read into the same memory")
+  }
+
   /// Drawn use against a model of pins; at the end every block is back.
   @Test(arguments: 0..<20)
   func blocksAreNeitherLostNorSharedByMistake(seed: Int) throws {
@@ -97,7 +113,9 @@ import TorrentModel
       switch Int.random(in: 0..<10, using: &random) {
       case 0..<4:
         switch cache.lookup(key) {
-        case .missing: if let block = cache.startReading(key) { reading.append(block) }
+        case .missing:
+          let isPassing = Bool.random(using: &random)
+          if let block = cache.startReading(key, isPassing: isPassing) { reading.append(block) }
         case .ready(let block, let count):
           #expect(count > 0)
           cache.pin(key)

@@ -6,7 +6,7 @@ import Synchronization
 /// The real file system, with faults put in front of it.
 final class FaultyFileSystem: FileSystem {
   enum Call: Hashable, Sendable {
-    case write, read, sync, syncAll, reserve, setSize, open, rename, copy, remove, writeBytes
+    case write, read, readAtHand, sync, syncAll, reserve, setSize, open, rename, copy, remove, writeBytes
   }
 
   /// Asked before each call of a kind: an `errno` value, or zero to let it through. May sleep.
@@ -44,6 +44,12 @@ final class FaultyFileSystem: FileSystem {
     try meet(.read)
     let count = try real.read(into: segments, of: pool, from: file, at: offset)
     return shortReads.load(ordering: .relaxed) ? count / 2 : count
+  }
+  func readAtHand(
+    into segments: Span<BlockSegment>, of pool: BlockPool, from file: CInt, at offset: Int64
+  ) throws(SystemError) -> Int {
+    try meet(.readAtHand)
+    return try real.readAtHand(into: segments, of: pool, from: file, at: offset)
   }
   func write(_ bytes: [UInt8], to file: CInt, at offset: Int64) throws(SystemError) {
     try meet(.writeBytes)

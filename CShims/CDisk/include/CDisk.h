@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 // Reserves space for a range of a file; the file's size stays (`keeps_size`) or grows to the end of the range. The range
 // reads as zeros where nothing was written. Returns 0 or an errno value.
@@ -13,6 +14,11 @@ int spate_disk_reserve(int file, int64_t offset, int64_t length, bool keeps_size
 // Whether writing into reserved space is cheaper than into holes here: measured on ext4, known of XFS. Elsewhere
 // reserving costs (tmpfs fills pages, btrfs gives up compression and copy-on-write) or is not possible at all.
 bool spate_disk_prefers_reserved(int file);
+
+// Reads what the page cache holds, never waiting for the device. Returns the bytes, fewer where the next ones are not in
+// memory, 0 at the end of the file, or a negated errno: EAGAIN when nothing is at hand, EOPNOTSUPP when the file system
+// cannot tell.
+ssize_t spate_disk_read_at_hand(int file, const struct iovec *vectors, int count, int64_t offset);
 
 // Copies up to `count` bytes within the kernel. Returns how many, 0 at the end of the source, or -1 and errno.
 int64_t spate_disk_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t count);

@@ -54,6 +54,8 @@ size_t cev_connection_output_length(const cev_connection *_Nonnull connection);
 uint64_t cev_connection_bytes_sent(const cev_connection *_Nonnull connection);
 void cev_connection_set_low_watermark(cev_connection *_Nonnull connection, size_t bytes);
 /// FAILED with CEV_CLOSE_FLUSHED follows when nothing is left to send.
+/// Hands what is queued to the kernel at once instead of at the end of the turn, as far as the socket has room.
+void cev_connection_flush_now(cev_connection *_Nonnull connection);
 void cev_connection_close_after_flush(cev_connection *_Nonnull connection);
 int cev_connection_descriptor(const cev_connection *_Nonnull connection);
 

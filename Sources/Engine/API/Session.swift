@@ -22,7 +22,7 @@ public actor Session {
   /// What happens in the session, newest kept when nobody listens. For one listener.
   public nonisolated let events: AsyncStream<SessionEvent>
   nonisolated let shared: SessionShared
-  private nonisolated let homes: [LoopHome]
+  nonisolated let homes: [LoopHome]
   private nonisolated let binding: LocalBinding
   private var torrentsByHash: [InfoHash: Torrent] = [:]
   private var acceptor: Acceptor?
@@ -93,7 +93,13 @@ public actor Session {
 
   deinit {
     shared.finishEvents()
-    for home in homes { home.loop.stop() }
+    // Waiting for the threads is not for here: this may well be one of them.
+    let loops = homes.map(\.loop)
+    for home in homes {
+      home.loop.post { home.abandon() }
+      home.loop.stop()
+    }
+    shared.disk.shutdownSoon { for loop in loops { loop.join() } }
   }
 
   private func listen() throws(SessionError) {

@@ -14,6 +14,7 @@ final class LoopContext {
   let pool: BlockPool
   let reader: ScatterReader
   let cache: ReadCache
+  private var pageCache: PageCacheReader
   var downloads: RateLimitTree
   var uploads: RateLimitTree
   /// Jobs collected in this turn.
@@ -41,6 +42,7 @@ final class LoopContext {
     self.pool = shared.pool
     self.reserve = max(4, pool.capacity / 8)
     self.reader = ScatterReader(pool: pool)
+    self.pageCache = shared.disk.makePageCacheReader()
     self.cache = ReadCache(pool: pool, limit: max(16, pool.capacity / 2), reserve: reserve)
     let now = Moment(nanoseconds: Int64(loop.nowNanoseconds))
     self.downloads = RateLimitTree(rate: shared.configuration.downloadLimit, now: now)
@@ -108,6 +110,13 @@ final class LoopContext {
 
   /// The host is gone: its end of the turn is not waited for.
   func forget(_ host: PeerHost) { touched.removeAll { $0 === host } }
+
+  /// The session is gone without having been shut down: torrents and context would keep each other alive.
+  func abandon() {
+    for driver in torrents { driver.detach() }
+    starved = []
+    touched = []
+  }
 
   var torrents: [TorrentDriver] { drivers.compactMap { $0 } }
 
@@ -220,6 +229,30 @@ final class LoopContext {
     jobs.append(
       DiskJob(driver.storage, .read(BlockRead(token: token, offset: offset, length: length, blocks: blocks))))
     return true
+  }
+
+  /// Fills blocks of one piece, from `first` on, from what the system holds in memory. Returns false when there is no room,
+  /// or they are not all at hand: then ``startRead(_:piece:first:wanted:)`` has to get them.
+  func readAtHand(_ driver: TorrentDriver, piece: PieceIndex, first: Int, count wanted: Int) -> Bool {
+    var blocks = InlineArray<16, BlockID>(repeating: BlockID(rawValue: 0))
+    var count = 0
+    var length = 0
+    while count < min(wanted, BlockRead.maximumBlocks) {
+      let key = CacheKey(torrent: driver.slot, piece: piece.rawValue, block: UInt32(first + count))
+      guard let block = cache.startReading(key, isPassing: true) else { break }
+      blocks[count] = block
+      length += driver.geometry.length(ofBlock: first + count, in: piece)
+      count += 1
+    }
+    guard count > 0 else { return false }
+    let offset = driver.geometry.start(of: piece) + Int64(first * blockLength)
+    let read = BlockRead(token: 0, offset: offset, length: length, blocks: blocks)
+    let isFilled = pageCache.fill(read, of: driver.storage)
+    for i in 0..<count {
+      cache.finishReading(
+        blocks[i], count: isFilled ? driver.geometry.length(ofBlock: first + i, in: piece) : 0)
+    }
+    return isFilled
   }
 
   private func finishRead(_ token: UInt64, length: Int, failure: StorageFailure?) {

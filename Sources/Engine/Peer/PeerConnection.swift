@@ -36,6 +36,8 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
 
   /// Blocks the swarm told us to send, in order.
   var uploads = Deque<BlockRequest>()
+  /// In the driver's list of peers that were given blocks to send.
+  var isGivenUploads = false
   /// In the driver's list of peers whose next block is being read.
   var isWaitingForRead = false
   /// In the driver's list of peers that a rate limit holds back.
@@ -306,6 +308,9 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   func write(block: BlockID, offset: Int, count: Int) -> Bool {
     connection?.write(block: block, of: context.pool, offset: offset, count: count) ?? false
   }
+
+  /// Hands what is queued to the kernel now.
+  func flush() { connection?.flush() }
 
   // MARK: Closing
 

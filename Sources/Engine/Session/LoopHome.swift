@@ -20,4 +20,10 @@ final class LoopHome: @unchecked Sendable {
     stored = context
     return context
   }
+
+  /// On the loop, last: lets go of torrents that nobody closed.
+  func abandon() {
+    stored?.abandon()
+    stored = nil
+  }
 }

@@ -39,6 +39,7 @@ extension TorrentDriver {
       swap(&batch, &swarm.effects)
       for effect in batch { carryOut(effect, of: swarm) }
       context.returnEffectBuffer(batch)
+      sendQueuedUploads()
     }
   }
 

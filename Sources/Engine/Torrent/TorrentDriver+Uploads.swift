@@ -9,8 +9,25 @@ extension TorrentDriver {
   func queueUpload(_ block: BlockRequest, to key: PeerKey) {
     guard let peer = peer(key) else { return }
     peer.uploads.append(block)
-    // The queue moves when the output does, or when the block being read arrives.
-    if peer.uploads.count == 1 || peer.hasRoomForOutput { sendUploads(to: peer) }
+    guard !peer.isGivenUploads else { return }
+    peer.isGivenUploads = true
+    givenUploads.append(peer)
+  }
+
+  /// All blocks that are to go out now are queued: what a peer gets is read and sent in runs.
+  func sendQueuedUploads() {
+    guard !givenUploads.isEmpty else { return }
+    var peers: [PeerConnection] = []
+    swap(&peers, &givenUploads)
+    for peer in peers {
+      peer.isGivenUploads = false
+      // Otherwise the queue moves when the output does.
+      if peer.isOpen, peer.hasRoomForOutput { sendUploads(to: peer) }
+    }
+    if givenUploads.isEmpty {
+      peers.removeAll(keepingCapacity: true)
+      givenUploads = peers
+    }
   }
 
   func dropUpload(_ block: BlockRequest, to key: PeerKey) {
@@ -19,10 +36,11 @@ extension TorrentDriver {
     swarm?.uploadDropped(key, block, now: now)
   }
 
-  /// Sends what is in the cache as far as the output has room, and reads ahead what is not.
+  /// Sends what is in the cache or at hand as far as the output has room, and reads ahead what is not.
   func sendUploads(to peer: PeerConnection) {
     guard let key = peer.key, let swarm else { return }
     var sent = 0
+    var unflushed = 0
     while let block = peer.uploads.first, peer.hasRoomForOutput {
       if isUploadLimited,
         context.uploads.grant(Int(block.length), from: uploadNode, now: now) < Int(block.length)
@@ -30,7 +48,7 @@ extension TorrentDriver {
         throttle(peer)
         break
       }
-      guard isCached(block) else {
+      guard isCached(block) || readAtHand(for: peer) else {
         if isUploadLimited { context.uploads.charge(-Int(block.length), to: uploadNode, now: now) }
         readAhead(block, for: peer)
         break
@@ -39,7 +57,13 @@ extension TorrentDriver {
       send(block, to: peer)
       swarm.uploadFinished(key, block, now: now)
       sent += Int(block.length)
+      unflushed += Int(block.length)
+      if unflushed >= Self.flushLength {
+        flush(peer)
+        unflushed = 0
+      }
     }
+    if unflushed > 0 { flush(peer) }
     if sent > 0 {
       swarm.payloadSent(key, sent, now: now)
       context.touch(self)
@@ -78,6 +102,30 @@ extension TorrentDriver {
       offset += count
       rest -= count
     }
+  }
+
+  /// Bytes that are sent at once: so few that they are still in the processor's cache, so many that a call costs little.
+  private static let flushLength = BlockRead.maximumBlocks * blockLength
+
+  /// Sends what was queued, and takes back the blocks that left: the next ones are read into the same memory.
+  private func flush(_ peer: PeerConnection) {
+    peer.flush()
+    context.loop.returnBlocks()
+  }
+
+  /// Reads the next block of the peer's queue without waiting, and with it those in the queue that follow it in the piece.
+  private func readAtHand(for peer: PeerConnection) -> Bool {
+    guard let request = peer.uploads.first, Int(request.begin) % blockLength == 0 else { return false }
+    let first = Int(request.begin) / blockLength
+    var count = 0
+    for next in peer.uploads {
+      guard count < BlockRead.maximumBlocks, next.piece == request.piece, Int(next.length) <= blockLength,
+        Int(next.begin) == (first + count) * blockLength,
+        context.cache.lookup(cacheKey(next.piece, first + count)) == .missing
+      else { break }
+      count += 1
+    }
+    return count > 0 && context.readAtHand(self, piece: request.piece, first: first, count: count)
   }
 
   /// Reads the blocks of the request, and with them those behind that the peer is likely to ask for next.

@@ -19,6 +19,8 @@ final class TorrentDriver: PeerHost {
   var selection: FileSelection
   var state = TorrentState.opening
 
+  /// Peers that were given blocks to send in this turn.
+  var givenUploads: [PeerConnection] = []
   /// Peers whose next block is being read from the disk.
   var waitingForRead: [PeerConnection] = []
   /// Peers that a rate limit holds back.
@@ -118,6 +120,7 @@ final class TorrentDriver: PeerHost {
   }
 
   override func connectionEnded(_ peer: PeerConnection) {
+    givenUploads.removeAll { $0 === peer }
     waitingForRead.removeAll { $0 === peer }
     throttled.removeAll { $0 === peer }
   }

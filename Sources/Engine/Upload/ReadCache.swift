@@ -13,7 +13,9 @@ struct CacheKey: Hashable {
 /// Blocks read for uploading, shared by all torrents and peers of one loop.
 ///
 /// A block stays after it was sent, so that the next peer who asks for it costs no read: least recently used blocks make
-/// room. While a block is being read, or any peer's output refers to it, it is pinned.
+/// room. While a block is being read, or any peer's output refers to it, it is pinned. Blocks that the system has in memory
+/// anyway are only passing: they leave when they were sent, so that the next ones are read where the last ones were, into
+/// memory that is still in the processor's cache.
 ///
 /// All bookkeeping is in arrays indexed by small numbers; nothing is allocated for a hit.
 final class ReadCache {
@@ -34,6 +36,8 @@ final class ReadCache {
     /// Neighbours in order of use; -1 at the ends. Only unpinned entries are in the list.
     var previous: Int32 = -1
     var next: Int32 = -1
+    /// It leaves when it was sent.
+    var isPassing: Bool
     /// The torrent went away while the block was pinned: it leaves with its last pin.
     var isDoomed = false
   }
@@ -82,19 +86,21 @@ final class ReadCache {
   func unpin(_ block: BlockID) -> Bool {
     let slot = owner[Int(block.rawValue)]
     guard slot >= 0 else { return false }
+    if entries[Int(slot)].isPassing, entries[Int(slot)].pins == 1 { doom(slot) }
     dropPin(slot)
     return true
   }
 
   /// Takes a block to read `key` into, pinned until ``finishReading(_:count:)``. nil when there is no room.
-  func startReading(_ key: CacheKey) -> BlockID? {
+  /// - Parameter isPassing: the block leaves when it was sent.
+  func startReading(_ key: CacheKey, isPassing: Bool = false) -> BlockID? {
     precondition(index[key] == nil)
     while count >= limit || pool.available <= reserve {
       if !evictOldest() { break }
     }
     guard count < limit, pool.available > reserve, let block = pool.take() else { return nil }
     misses += 1
-    let entry = Entry(key: key, block: block, count: 0, pins: 1)
+    let entry = Entry(key: key, block: block, count: 0, pins: 1, isPassing: isPassing)
     let slot: Int32
     if let free = freeSlots.popLast() {
       slot = free

@@ -43,6 +43,11 @@ public protocol FileSystem: Sendable {
   func read(
     into segments: Span<BlockSegment>, of pool: BlockPool, from file: CInt, at offset: Int64
   ) throws(SystemError) -> Int
+  /// As ``read(into:of:from:at:)``, but only what is in memory: the device is not waited for. Returns the bytes read, fewer
+  /// where the next ones are not at hand. Fails with `EOPNOTSUPP` where the file system cannot tell.
+  func readAtHand(
+    into segments: Span<BlockSegment>, of pool: BlockPool, from file: CInt, at offset: Int64
+  ) throws(SystemError) -> Int
   func write(_ bytes: [UInt8], to file: CInt, at offset: Int64) throws(SystemError)
   /// Up to `count` bytes, fewer at the end of the file.
   func read(_ count: Int, from file: CInt, at offset: Int64) throws(SystemError) -> [UInt8]

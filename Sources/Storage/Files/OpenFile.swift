@@ -14,6 +14,8 @@ final class OpenFile: Sendable {
   /// When the name was last compared with the descriptor.
   private let lookedAt: Atomic<Int64>
   private let reservation: Lock<Reservation>
+  /// Cleared when the file system turns out not to know what is in memory.
+  let canReadAtHand = Atomic<Bool>(true)
 
   private struct Reservation {
     var isOn: Bool
@@ -36,10 +38,15 @@ final class OpenFile: Sendable {
 
   deinit { fileSystem.close(descriptor) }
 
+  private static let lookInterval: Int64 = 1_000_000_000
+
+  /// Whether somebody looked within the last second whether the file is still there.
+  func wasLookedAt(now: Int64) -> Bool { now - lookedAt.load(ordering: .relaxed) <= OpenFile.lookInterval }
+
   /// Whether it is time to look whether somebody removed or cut the file; true at most once a second.
   func isLookDue(now: Int64) -> Bool {
     let last = lookedAt.load(ordering: .relaxed)
-    return now - last > 1_000_000_000
+    return now - last > OpenFile.lookInterval
       && lookedAt.compareExchange(expected: last, desired: now, ordering: .relaxed).exchanged
   }
 

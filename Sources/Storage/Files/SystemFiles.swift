@@ -18,6 +18,17 @@ public struct RealFileSystem: FileSystem {
     try pool.read(into: segments, from: file, at: offset)
   }
 
+  public func readAtHand(
+    into segments: Span<BlockSegment>, of pool: BlockPool, from file: CInt, at offset: Int64
+  ) throws(SystemError) -> Int {
+    let count = unsafe pool.readOnce(into: segments) { vectors, count in
+      unsafe spate_disk_read_at_hand(file, vectors, count, offset)
+    }
+    if count >= 0 { return count }
+    if count == -Int(EAGAIN) { return 0 }
+    throw SystemError(code: CInt(-count))
+  }
+
   public func write(_ bytes: [UInt8], to file: CInt, at offset: Int64) throws(SystemError) {
     var done = 0
     while done < bytes.count {

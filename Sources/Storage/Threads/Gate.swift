@@ -31,6 +31,10 @@ struct Gate: Sendable {
     case start(DiskJob)
   }
 
+  /// Whether a read may go on beside what is under way: no job runs alone or waits to, and none can before the thread that
+  /// posts the torrent's jobs posts it.
+  var isOpen: Bool { alone == nil && !isDraining }
+
   /// What workers do with a torrent's blocks before a job runs alone.
   enum WorkerNotice: Sendable {
     /// Write all of them.

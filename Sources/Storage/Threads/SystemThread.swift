@@ -27,7 +27,7 @@ final class Semaphore: @unchecked Sendable {
 
 /// A thread of the system.
 struct Thread: Sendable {
-  // Only passed to `pthread_join`, once.
+  // Only passed to `pthread_join` or `pthread_detach`, once.
   private let handle: pthread_t
 
   private final class Body {
@@ -66,6 +66,9 @@ struct Thread: Sendable {
   }
 
   func join() { pthread_join(handle, nil) }
+
+  /// Nobody will join it.
+  func detach() { pthread_detach(handle) }
 }
 
 /// Monotonic time in nanoseconds.

@@ -1,0 +1,39 @@
+import Reactor
+import Storage
+import Testing
+
+@testable import Engine
+
+/// What a session leaves behind when nobody holds it any more: nothing.
+@Suite struct SessionEndTests {
+  /// Looks into a session without keeping it.
+  fileprivate struct Traces {
+    weak var loop: EventLoop?
+    weak var disk: DiskService?
+    var isGone: Bool { loop == nil && disk == nil }
+  }
+
+  private func traces(isShutDown: Bool) async throws -> Traces {
+    let scratch = try TransferTests.Scratch()
+    try TransferTests.write(300_000, seed: 1, to: scratch.path + "/data")
+    let metainfo = try await TransferTests.torrent(of: scratch.path + "/data", pieceLength: 64 << 10)
+    let session = try await TransferTests.session()
+    let torrent = try await session.add(metainfo, TorrentOptions(folder: scratch.path))
+    try await TransferTests.waitUntilDone(torrent)
+    if isShutDown { await session.shutdown(within: 5) }
+    return await session.traces()
+  }
+
+  @Test(arguments: [true, false]) func threadsAndMemoryGoWithTheSession(isShutDown: Bool) async throws {
+    let traces = try await traces(isShutDown: isShutDown)
+    for _ in 0..<200 where !traces.isGone { try await Task.sleep(for: .milliseconds(50)) }
+    #expect(traces.loop == nil)
+    #expect(traces.disk == nil)
+  }
+}
+
+extension Session {
+  fileprivate func traces() -> SessionEndTests.Traces {
+    SessionEndTests.Traces(loop: homes[0].loop, disk: shared.disk)
+  }
+}

@@ -1,0 +1,99 @@
+import BlockPool
+import Glibc
+@testable import Storage
+import Synchronization
+import Testing
+import TorrentModel
+
+/// Reads that wait for nothing: right when they succeed, and left to the reading threads where they cannot be.
+@Suite struct PageCacheTests {
+  static let sample = SelectionTests.sample
+
+  /// A complete torrent, opened, with block 0 of piece 2 read once, so that file `d/b` is open.
+  func bench(_ fileSystem: any FileSystem = RealFileSystem(), fileLimit: Int? = nil) throws -> Bench {
+    let bench = try Bench(Self.sample, fileSystem: fileSystem, fileLimit: fileLimit)
+    mkdir(bench.root, 0o755)
+    Self.sample.writeFiles(below: bench.root)
+    try bench.open()
+    #expect(try bench.check().verified.isFull)
+    let block = try bench.takeBlock()
+    try read(bench, block, piece: 2, length: blockLength)
+    bench.pool.release(block)
+    return bench
+  }
+
+  func read(_ bench: Bench, _ block: BlockID, piece: Int, length: Int) throws {
+    let offset = bench.sample.geometry.start(of: PieceIndex(piece))
+    bench.disk.submit(
+      bench.storage, .read(BlockRead(token: 7, offset: offset, length: length, block: block)))
+    try bench.port.wait("blocksRead") { if case .blocksRead(7, length) = $0 { () } else { nil } }
+  }
+
+  /// Reads `length` bytes at `offset` of the contents at hand; nil when that is refused.
+  func atHand(_ bench: Bench, _ offset: Int, _ length: Int) throws -> [UInt8]? {
+    var reader = bench.disk.makePageCacheReader()
+    var blocks = InlineArray<16, BlockID>(repeating: BlockID(rawValue: 0))
+    let count = (length + blockLength - 1) / blockLength
+    for i in 0..<count { blocks[i] = try bench.takeBlock() }
+    defer { for i in 0..<count { bench.pool.release(blocks[i]) } }
+    let read = BlockRead(token: 0, offset: Int64(offset), length: length, blocks: blocks)
+    guard reader.fill(read, of: bench.storage) else { return nil }
+    var bytes: [UInt8] = []
+    for i in 0..<count {
+      bench.pool.withBytes(of: blocks[i], count: min(blockLength, length - i * blockLength)) { span in
+        for byte in 0..<span.byteCount { bytes.append(span.unsafeLoad(fromByteOffset: byte, as: UInt8.self)) }
+      }
+    }
+    return bytes
+  }
+
+  @Test(arguments: [(131_072, 16384), (131_072, 262_144), (131_072 + 16384, 65536), (490_000, 10_000)])
+  func whatIsInMemoryIsReadAtOnce(offset: Int, length: Int) throws {
+    let bench = try bench()
+    #expect(try atHand(bench, offset, length) == Array(Self.sample.contents[offset..<offset + length]))
+    bench.finish()
+  }
+
+  @Test func whatNeedsWaitingIsLeftToOthers() throws {
+    // The root and one file.
+    let bench = try bench(fileLimit: 2)
+    #expect(try atHand(bench, 600_000, 1000) == nil, "a file that is not open")
+    #expect(try atHand(bench, 499_000, 2000) == nil, "two files")
+    #expect(try atHand(bench, 604_000, 5000) == nil, "behind the end")
+    #expect(try atHand(bench, 131_072, 16384) != nil)
+    bench.disk.submit(bench.storage, .move(root: bench.folder.path + "/elsewhere"))
+    let moving = try atHand(bench, 131_072, 16384)
+    try bench.port.wait("moved") { if case .moved = $0 { () } else { nil } }
+    #expect(moving == nil || moving == Array(Self.sample.contents[131_072..<147_456]))
+    try bench.close()
+    #expect(try atHand(bench, 131_072, 16384) == nil, "a closed torrent")
+    bench.finish()
+  }
+
+  @Test func aFileThatWasCutIsNotReadPastItsEnd() throws {
+    let bench = try bench()
+    truncate(bench.root + "/d/b", 40_000)
+    #expect(try atHand(bench, 131_072, 16384) == nil)
+    bench.finish()
+  }
+
+  @Test func aFileNobodyLookedAtForASecondIsLookedAtFirst() throws {
+    let bench = try bench()
+    usleep(1_100_000)
+    #expect(try atHand(bench, 131_072, 16384) == nil)
+    let block = try bench.takeBlock()
+    try read(bench, block, piece: 3, length: blockLength)
+    bench.pool.release(block)
+    #expect(try atHand(bench, 131_072, 16384) != nil)
+    bench.finish()
+  }
+
+  @Test func aFileSystemThatCannotTellIsAskedOnce() throws {
+    let fileSystem = FaultyFileSystem()
+    let bench = try bench(fileSystem)
+    fileSystem.set(.readAtHand) { _ in EOPNOTSUPP }
+    for _ in 0..<3 { #expect(try atHand(bench, 131_072, 16384) == nil) }
+    #expect(fileSystem.count(of: .readAtHand) == 1)
+    bench.finish()
+  }
+}
