@@ -50,6 +50,9 @@ public struct ExtensionRegistry: Sendable {
   public static let privateTorrent = standard.without(Metadata.registration).without(
     PeerExchange.registration)
 
+  /// What is left where the user wants no peer exchange (BEP 11).
+  public static let withoutPeerExchange = standard.without(PeerExchange.registration)
+
   /// The same registry without one extension, as the user may want it.
   public func without(_ item: WireExtension) -> ExtensionRegistry {
     ExtensionRegistry(all.filter { $0 != item })

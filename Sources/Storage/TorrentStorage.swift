@@ -15,8 +15,10 @@ public final class TorrentStorage: Sendable {
   public let allocation: FileAllocation
   /// Whatever the owner wants to find its torrent by when a completion arrives.
   public let tag: UInt64
-  /// Where the resume record lives; nil keeps none.
-  public let recordPath: String?
+  /// The folder of resume records; nil keeps none.
+  private let recordFolder: String?
+  /// Stands for the folder that the torrent was added with.
+  private let rootKey: UInt64
   let port: CompletionPort
   let pieceHashes: ArraySlice<UInt8>
   /// Tells torrents apart within the process, one info-hash in two sessions included.
@@ -54,7 +56,7 @@ public final class TorrentStorage: Sendable {
   public init(
     infoHash: InfoHash, root: String, files: [StorageFile], layout: FileLayout, geometry: PieceGeometry,
     pieceHashes: ArraySlice<UInt8>, allocation: FileAllocation = .ahead, wanted: [Bool]? = nil,
-    recordPath: String? = nil, tag: UInt64 = 0, port: CompletionPort
+    recordFolder: String? = nil, tag: UInt64 = 0, port: CompletionPort
   ) {
     precondition(files.count == layout.fileCount && layout.totalLength == geometry.totalLength)
     precondition(wanted.map { $0.count == files.count } ?? true)
@@ -65,7 +67,9 @@ public final class TorrentStorage: Sendable {
     self.files = files
     self.allocation = allocation
     self.tag = tag
-    self.recordPath = recordPath
+    self.recordFolder = recordFolder
+    // FNV-1a: a name, not a secret; the record itself says what it belongs to.
+    self.rootKey = root.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     self.port = port
     self.pieceHashes = pieceHashes
     self.id = TorrentStorage.lastID.add(1, ordering: .relaxed).newValue
@@ -78,6 +82,15 @@ public final class TorrentStorage: Sendable {
         dirty: FileSet(capacity: files.count + 1), unsynced: FileSet(capacity: files.count + 1)))
     self.gate = Lock(Gate())
   }
+
+  /// Where the resume record lives; nil keeps none. One for each torrent in each folder: the same torrent may be in two.
+  /// Put together when it is needed, which is rare: thousands of idle torrents would each keep a long string.
+  public var recordPath: String? {
+    recordFolder.map { "\($0)/\(infoHash.hex)-\(String(rootKey, radix: 16)).resume" }
+  }
+
+  /// Whether there is a record to keep.
+  public var keepsRecord: Bool { recordFolder != nil }
 
   /// The folder that the files are below at the moment.
   public var root: String { map.root }

@@ -61,14 +61,15 @@ public final class MetadataSwarm {
 
   /// - Precondition: the configuration has a `sha1`.
   public init(
-    configuration: SwarmConfiguration, fetch: MetadataFetch.Configuration = .init(), seed: UInt64, now: Moment
+    infoHash: InfoHash, configuration: SwarmConfiguration, fetch: MetadataFetch.Configuration = .init(),
+    seed: UInt64, now: Moment
   ) {
     guard let sha1 = configuration.sha1 else {
       preconditionFailure("metadata cannot be checked without SHA-1")
     }
     self.configuration = configuration
     self.book = PeerBook(configuration)
-    self.fetch = MetadataFetch(infoHash: configuration.infoHash, configuration: fetch, sha1: sha1)
+    self.fetch = MetadataFetch(infoHash: infoHash, configuration: fetch, sha1: sha1)
     self.random = SeededRandom(seed: seed)
   }
 

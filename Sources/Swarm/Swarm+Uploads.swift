@@ -129,7 +129,7 @@ extension Swarm {
       peers[i].have.count < count
     else { return }
     let set = AllowedFast.pieces(
-      for: peers[i].profile.endpoint.address, infoHash: configuration.infoHash,
+      for: peers[i].profile.endpoint.address, infoHash: infoHash,
       pieceCount: geometry.pieceCount,
       count: count, sha1: sha1)
     for piece in set where pieces[piece] && !peers[i].have[piece] {

@@ -13,8 +13,10 @@ import TorrentModel
 ///
 /// A torrent without peers costs about a kilobyte: what is needed for downloading exists while something is downloaded.
 public final class Swarm {
+  public let infoHash: InfoHash
   public let geometry: PieceGeometry
-  let configuration: SwarmConfiguration
+  private let shared: SwarmConfiguration.Shared
+  var configuration: SwarmConfiguration { _read { yield shared.configuration } }
 
   /// What the driver has to do, in order. The driver empties it and may keep its capacity.
   public var effects: [SwarmEffect] = []
@@ -108,11 +110,15 @@ public final class Swarm {
   ///   - have: the pieces that are verified and on disk.
   ///   - seed: of the random choices.
   public init(
-    geometry: PieceGeometry, have: Bitfield, configuration: SwarmConfiguration, seed: UInt64, now: Moment
+    infoHash: InfoHash, geometry: PieceGeometry, have: Bitfield,
+    configuration shared: SwarmConfiguration.Shared,
+    seed: UInt64, now: Moment
   ) {
     precondition(have.capacity == geometry.pieceCount)
+    let configuration = shared.configuration
+    self.infoHash = infoHash
     self.geometry = geometry
-    self.configuration = configuration
+    self.shared = shared
     self.pieces = PieceSet(have)
     self.missingCount = geometry.pieceCount - have.count
     self.book = PeerBook(configuration)

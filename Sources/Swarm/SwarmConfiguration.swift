@@ -1,10 +1,9 @@
 import PeerWire
 import TorrentModel
 
-/// How a swarm behaves. Limits that change while the torrent runs are properties of ``Swarm``.
+/// How swarms behave, the same for all of a session: ``Shared`` keeps it once for thousands. Limits that change while the torrent runs are properties of ``Swarm``.
 public struct SwarmConfiguration: Sendable {
-  /// The torrent and who we are in it.
-  public var infoHash: InfoHash
+  /// Who we are.
   public var ownPeerID: PeerID
   /// SHA-1 of some bytes, for the allowed-fast set (BEP 6). Without it the set is neither computed nor sent.
   public var sha1: (@Sendable (Span<UInt8>) -> Bytes20)?
@@ -50,9 +49,14 @@ public struct SwarmConfiguration: Sendable {
   /// A peer is forgotten after this many failures in a row.
   public var maximumFailures = 4
 
-  public init(infoHash: InfoHash, ownPeerID: PeerID) {
-    self.infoHash = infoHash
+  public init(ownPeerID: PeerID) {
     self.ownPeerID = ownPeerID
+  }
+
+  /// A configuration in a place of its own.
+  public final class Shared: Sendable {
+    public let configuration: SwarmConfiguration
+    public init(_ configuration: SwarmConfiguration) { self.configuration = configuration }
   }
 
   /// How many peers are unchoked at once.

@@ -8,12 +8,12 @@ import Testing
   typealias Step = (at: Double, state: TorrentState, down: Int64, up: Int64)
 
   static func verdicts(_ goal: TransferGoal, _ steps: [Step], hadPeer: Bool = true) -> [TransferVerdict] {
-    var watch = TransferWatch(goal: goal)
+    var watch = TransferWatch()
     return steps.map { step in
       watch.observe(
         TransferSample(
           state: step.state, total: 1000, downloaded: step.down, uploaded: step.up, everHadPeer: hadPeer),
-        now: step.at)
+        of: goal, now: step.at)
     }
   }
 
@@ -177,6 +177,16 @@ import Testing
     #expect(jobs.isOver && jobs.isSettled)
     #expect(jobs.results.count == 3, "what was left out has no result")
     #expect(jobs.snapshot().finished == 4)
+  }
+
+  @Test func failingDisksAreCounted() {
+    var jobs = TransferJobs((0..<2).map { .file("\($0)") })
+    #expect(jobs.nextSource == .file("0"))
+    #expect(jobs.loadNext() == 0)
+    jobs.setFailure(TorrentFailure(kind: .diskFull, description: "no room"), 0)
+    #expect(jobs[0].failure != nil && jobs.working == 0, "it is not with the session yet")
+    jobs.setFailure(nil, 0)
+    #expect(jobs[0].failure == nil && jobs.working == 0)
   }
 
   @Test func allowLists() throws {

@@ -135,6 +135,22 @@ import Testing
     await seeder.shutdown(within: 5)
   }
 
+  @Test func whatWasCheckedOnceIsNotReadAgain() async throws {
+    let scratch = try Scratch()
+    try Self.write(3_000_000, seed: 5, to: scratch.path + "/file.bin")
+    let metainfo = try await Self.torrent(of: scratch.path + "/file.bin", pieceLength: 64 << 10)
+    let records = try scratch.sub("records")
+    for start in 0..<3 {
+      let session = try await Self.session(resume: records)
+      let torrent = try await session.add(metainfo, TorrentOptions(folder: scratch.path))
+      try await Self.waitUntilDone(torrent)
+      let states = await torrent.status()
+      #expect(states.state == .seeding)
+      #expect((states.checkedBytes > 0) == (start == 0), "read at start \(start)")
+      await session.shutdown(within: 5)
+    }
+  }
+
   @Test func aStoppedDownloadGoesOnFromItsRecord() async throws {
     let scratch = try Scratch()
     let source = try scratch.sub("source") + "/file.bin"

@@ -40,7 +40,10 @@ extension World {
       node.server = MetadataServer(length: metadata.count, isPrivate: false, now: .zero)
       return
     }
-    let early = MetadataSwarm(configuration: configuration, seed: random.next(), now: .zero)
+    let metadata = metadata
+    let early = MetadataSwarm(
+      infoHash: InfoHash(Self.digest(metadata.span)), configuration: configuration, seed: random.next(),
+      now: .zero)
     early.maximumConnections = scenario.maximumConnections
     early.halfOpenLimit = 8
     node.early = early

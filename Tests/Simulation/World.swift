@@ -76,11 +76,11 @@ final class World {
     for (piece, isHeld) in held.enumerated() where isHeld { have.insert(PieceIndex(piece)) }
     let peerID = PeerID(prefix: "-S80100-", using: &random)
     let metadata = metadata
-    var configuration = SwarmConfiguration(
-      infoHash: InfoHash(Self.digest(metadata.span)), ownPeerID: peerID)
+    var configuration = SwarmConfiguration(ownPeerID: peerID)
     configuration.sha1 = Self.digest
     let swarm = Swarm(
-      geometry: geometry, have: have, configuration: configuration, seed: random.next(), now: .zero)
+      infoHash: InfoHash(Self.digest(metadata.span)), geometry: geometry, have: have,
+      configuration: SwarmConfiguration.Shared(configuration), seed: random.next(), now: .zero)
     swarm.openBlockBudget = scenario.openBlockBudget
     swarm.maximumConnections = scenario.maximumConnections
     swarm.halfOpenLimit = 8

@@ -228,7 +228,7 @@ final class Bench {
   let port = TestPort()
   let sample: Sample
   let storage: TorrentStorage
-  var recordPath: String { "\(folder.path)/resume" }
+  var recordPath: String { storage.recordPath ?? "" }
   var root: String { "\(folder.path)/data" }
 
   init(
@@ -247,7 +247,7 @@ final class Bench {
     storage = TorrentStorage(
       infoHash: sample.infoHash, root: folder.path + "/data", files: sample.files, layout: sample.layout,
       geometry: sample.geometry, pieceHashes: sample.hashes[...], allocation: allocation, wanted: wanted,
-      recordPath: folder.path + "/resume", port: port.port)
+      recordFolder: folder.path, port: port.port)
   }
 
   /// Ends the disk; every block must be back.

@@ -9,8 +9,7 @@ import TorrentModel
   static let geometry = PieceGeometry(totalLength: 801_000, pieceLength: 40_000)
 
   static var configuration: SwarmConfiguration {
-    var configuration = SwarmConfiguration(
-      infoHash: InfoHash(digest(metadata.span)), ownPeerID: SwarmHarness.peerID(100))
+    var configuration = SwarmConfiguration(ownPeerID: SwarmHarness.peerID(100))
     configuration.sha1 = digest
     return configuration
   }
@@ -34,7 +33,8 @@ import TorrentModel
   }
 
   static func make() -> MetadataSwarm {
-    MetadataSwarm(configuration: configuration, seed: 1, now: .zero)
+    MetadataSwarm(
+      infoHash: InfoHash(digest(metadata.span)), configuration: configuration, seed: 1, now: .zero)
   }
 
   static func take(_ swarm: MetadataSwarm, now: Moment = .zero) -> [MetadataEffect] {
@@ -108,7 +108,8 @@ import TorrentModel
     var have = Bitfield(capacity: 21)
     have.insert(PieceIndex(2))
     let swarm = Swarm(
-      geometry: Self.geometry, have: have, configuration: Self.configuration, seed: 1, now: .zero)
+      infoHash: InfoHash(digest(Self.metadata.span)), geometry: Self.geometry, have: have,
+      configuration: SwarmConfiguration.Shared(Self.configuration), seed: 1, now: .zero)
     swarm.adopt(early, now: .zero)
     swarm.turnEnded(now: .zero)
     try swarm.checkInvariants()

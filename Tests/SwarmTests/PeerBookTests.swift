@@ -8,7 +8,7 @@ import TorrentModel
   private static func configuration(_ change: (inout SwarmConfiguration) -> Void = { _ in })
     -> SwarmConfiguration
   {
-    var configuration = SwarmConfiguration(infoHash: InfoHash(Bytes20()), ownPeerID: PeerID(Bytes20()))
+    var configuration = SwarmConfiguration(ownPeerID: PeerID(Bytes20()))
     change(&configuration)
     return configuration
   }

@@ -10,13 +10,12 @@ import TorrentModel
   }
 
   static func swarm(_ change: (inout SwarmConfiguration) -> Void = { _ in }) -> Swarm {
-    var configuration = SwarmConfiguration(infoHash: InfoHash(Bytes20()), ownPeerID: SwarmHarness.peerID(100))
+    var configuration = SwarmConfiguration(ownPeerID: SwarmHarness.peerID(100))
     change(&configuration)
     let geometry = PieceGeometry(totalLength: 1 << 20, pieceLength: 1 << 16)
     return Swarm(
-      geometry: geometry, have: Bitfield(capacity: geometry.pieceCount), configuration: configuration,
-      seed: 1,
-      now: .zero)
+      infoHash: InfoHash(Bytes20()), geometry: geometry, have: Bitfield(capacity: geometry.pieceCount),
+      configuration: SwarmConfiguration.Shared(configuration), seed: 1, now: .zero)
   }
 
   @Test func recordsRoundTrip() {

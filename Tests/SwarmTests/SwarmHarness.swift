@@ -20,11 +20,12 @@ final class SwarmHarness {
   ) {
     geometry = PieceGeometry(
       totalLength: Int64(have.count * blocks * blockLength), pieceLength: blocks * blockLength)
-    var configuration = SwarmConfiguration(infoHash: InfoHash(Bytes20()), ownPeerID: Self.peerID(100))
+    var configuration = SwarmConfiguration(ownPeerID: Self.peerID(100))
     configuration.randomFirstPieces = 0
     change(&configuration)
     swarm = Swarm(
-      geometry: geometry, have: Self.set(have), configuration: configuration, seed: seed, now: .zero)
+      infoHash: InfoHash(Bytes20()), geometry: geometry, have: Self.set(have),
+      configuration: SwarmConfiguration.Shared(configuration), seed: seed, now: .zero)
   }
 
   static func set(_ row: String) -> Bitfield {

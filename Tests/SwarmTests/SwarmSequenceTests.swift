@@ -28,8 +28,7 @@ import TorrentModel
       let pieces = 1 + random.below(70)
       let total = Int64(pieceLength) * Int64(pieces) - Int64(random.below(pieceLength))
       geometry = PieceGeometry(totalLength: total, pieceLength: pieceLength)
-      var configuration = SwarmConfiguration(
-        infoHash: InfoHash(Bytes20()), ownPeerID: SwarmHarness.peerID(100))
+      var configuration = SwarmConfiguration(ownPeerID: SwarmHarness.peerID(100))
       configuration.maximumKnownPeers = 20
       configuration.sha1 = { bytes in
         var random = SeededRandom(seed: UInt64(bytes.count))
@@ -37,7 +36,9 @@ import TorrentModel
       }
       var have = Bitfield(capacity: geometry.pieceCount)
       for piece in 0..<geometry.pieceCount where random.below(3) == 0 { have.insert(PieceIndex(piece)) }
-      swarm = Swarm(geometry: geometry, have: have, configuration: configuration, seed: seed, now: .zero)
+      swarm = Swarm(
+        infoHash: InfoHash(Bytes20()), geometry: geometry, have: have,
+        configuration: SwarmConfiguration.Shared(configuration), seed: seed, now: .zero)
       swarm.openBlockBudget = 4 + random.below(100)
       swarm.uploadBlockBudget = 2 + random.below(40)
       swarm.maximumConnections = 4 + random.below(10)

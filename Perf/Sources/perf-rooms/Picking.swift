@@ -25,10 +25,10 @@ private struct PickingRun {
     heads = Array(repeating: 0, count: peers)
     arrived = Array(repeating: 0, count: pieces)
     var random = SeededRandom(seed: 7)
-    let configuration = SwarmConfiguration(
-      infoHash: InfoHash(Bytes20()), ownPeerID: PeerID(prefix: "-SP0000-", using: &random))
+    let configuration = SwarmConfiguration(ownPeerID: PeerID(prefix: "-SP0000-", using: &random))
     swarm = Swarm(
-      geometry: geometry, have: Bitfield(capacity: pieces), configuration: configuration, seed: 7, now: now)
+      infoHash: InfoHash(Bytes20()), geometry: geometry, have: Bitfield(capacity: pieces),
+      configuration: SwarmConfiguration.Shared(configuration), seed: 7, now: now)
     swarm.maximumConnections = peers
     for key in 0..<peers {
       let address = IPAddress(v4: 0x0a4d_0101 + UInt32(key))

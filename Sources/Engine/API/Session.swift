@@ -156,27 +156,68 @@ public actor Session {
   public func add(_ metainfo: TorrentMetainfo, _ options: TorrentOptions) async throws(SessionError)
     -> Torrent
   {
-    guard !isShutDown else { throw .shutDown }
-    let infoHash = metainfo.info.infoHash
-    guard torrentsByHash[infoHash] == nil, !adding.contains(infoHash) else { throw .alreadyAdded(infoHash) }
-    let selection = try FileSelection(options.selectedFiles, of: metainfo.info)
-    try TrackerDriver.validate(options.extraTrackers)
-    let magnet = magnetsByHash[infoHash]
-    let home = magnet?.home ?? homes[(torrentsByHash.count + magnetsByHash.count) % homes.count]
-    let binding = binding
-    adding.insert(infoHash)
-    defer { adding.remove(infoHash) }
-    let torrent = await home.loop.run {
-      Torrent(
-        TorrentDriver(
-          metainfo, options: options, selection: selection, binding: binding, context: home.context,
-          early: magnet?.driver?.value),
-        home: home)
+    try await add([(metainfo, options)])[0].get()
+  }
+
+  /// Adds many torrents, with one visit to each loop however many they are: each hop between threads costs as much as a
+  /// small torrent does.
+  /// - Returns: for each, in their order, the torrent or why it was refused, as ``add(_:_:)-(TorrentMetainfo,_)`` throws it.
+  public func add(
+    _ torrents: [(metainfo: TorrentMetainfo, options: TorrentOptions)]
+  ) async -> [Result<Torrent, SessionError>] {
+    var results: [Result<Torrent, SessionError>?] = Array(repeating: nil, count: torrents.count)
+    var newcomers: [[Newcomer]] = Array(repeating: [], count: homes.count)
+    var count = torrentsByHash.count + magnetsByHash.count
+    for (number, (metainfo, options)) in torrents.enumerated() {
+      let infoHash = metainfo.info.infoHash
+      do throws(SessionError) {
+        guard !isShutDown else { throw .shutDown }
+        guard torrentsByHash[infoHash] == nil, !adding.contains(infoHash) else {
+          throw .alreadyAdded(infoHash)
+        }
+        let selection = try FileSelection(options.selectedFiles, of: metainfo.info)
+        try TrackerDriver.validate(options.extraTrackers)
+        let magnet = magnetsByHash[infoHash]
+        let home = homes.firstIndex { $0 === magnet?.home } ?? count % homes.count
+        count += 1
+        adding.insert(infoHash)
+        newcomers[home].append(
+          Newcomer(
+            number: number, metainfo: metainfo, options: options, selection: selection,
+            early: magnet?.driver))
+      } catch {
+        results[number] = .failure(error)
+      }
     }
-    torrentsByHash[infoHash] = torrent
-    magnetsByHash[infoHash] = nil
+    let binding = binding
+    for (home, here) in zip(homes, newcomers) where !here.isEmpty {
+      let added = await home.visit { context in
+        here.map { newcomer in
+          Torrent(
+            TorrentDriver(
+              newcomer.metainfo, options: newcomer.options, selection: newcomer.selection, binding: binding,
+              context: context, early: newcomer.early?.value),
+            home: home)
+        }
+      }
+      for (newcomer, torrent) in zip(here, added) {
+        adding.remove(torrent.infoHash)
+        torrentsByHash[torrent.infoHash] = torrent
+        magnetsByHash[torrent.infoHash] = nil
+        results[newcomer.number] = .success(torrent)
+      }
+    }
     await shareLimits()
-    return torrent
+    return results.map { $0 ?? .failure(.shutDown) }
+  }
+
+  /// A torrent on its way to a loop.
+  private struct Newcomer: Sendable {
+    let number: Int
+    let metainfo: TorrentMetainfo
+    let options: TorrentOptions
+    let selection: FileSelection
+    let early: LoopBound<MagnetDriver>?
   }
 
   private var adding: Set<InfoHash> = []

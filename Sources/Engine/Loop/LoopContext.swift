@@ -1,4 +1,5 @@
 import BlockPool
+import Hashing
 import Reactor
 import Storage
 import Swarm
@@ -12,6 +13,8 @@ final class LoopContext {
   let loop: EventLoop
   let shared: SessionShared
   let pool: BlockPool
+  /// What all swarms have in common.
+  let swarmConfiguration: SwarmConfiguration.Shared
   let reader: ScatterReader
   let cache: ReadCache
   private var pageCache: PageCacheReader
@@ -40,6 +43,7 @@ final class LoopContext {
     self.loop = loop
     self.shared = shared
     self.pool = shared.pool
+    self.swarmConfiguration = SwarmConfiguration.Shared(SwarmConfiguration(shared))
     self.reserve = max(4, pool.capacity / 8)
     self.reader = ScatterReader(pool: pool)
     self.pageCache = shared.disk.makePageCacheReader()
@@ -262,6 +266,16 @@ final class LoopContext {
       cache.finishReading(read.blocks[i], count: count)
     }
     read.driver.readFinished(read.piece, failure: failure)
+  }
+}
+
+extension SwarmConfiguration {
+  /// As the session's user wants it.
+  init(_ shared: SessionShared) {
+    self.init(ownPeerID: shared.peerID)
+    sha1 = { Bytes20(SHA1.digest(of: $0).bytes) ?? Bytes20() }
+    maximumConnectionsPerAddress = shared.configuration.maxPeersPerAddress
+    if let slots = shared.configuration.uploadSlots { uploadSlots = .fixed(slots) }
   }
 }
 

@@ -25,7 +25,7 @@ final class MagnetDriver: PeerHost {
     self.addedAt = context.now
     let shared = context.shared
     let swarm = MetadataSwarm(
-      configuration: SwarmConfiguration(infoHash: infoHash, shared: shared),
+      infoHash: infoHash, configuration: context.swarmConfiguration.configuration,
       seed: shared.configuration.randomSeed ?? UInt64.random(in: .min ... .max), now: context.now)
     swarm.maximumConnections = shared.configuration.maxPeersPerTorrent
     swarm.halfOpenLimit = shared.configuration.maxHalfOpen
@@ -208,14 +208,5 @@ final class MagnetDriver: PeerHost {
       self.context.forget(self)
       done()
     }
-  }
-}
-
-extension SwarmConfiguration {
-  /// What both kinds of swarms of a session have in common.
-  init(infoHash: InfoHash, shared: SessionShared) {
-    self.init(infoHash: infoHash, ownPeerID: shared.peerID)
-    sha1 = { Bytes20(SHA1.digest(of: $0).bytes) ?? Bytes20() }
-    maximumConnectionsPerAddress = shared.configuration.maxPeersPerAddress
   }
 }

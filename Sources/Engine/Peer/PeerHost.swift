@@ -48,7 +48,7 @@ class PeerHost {
     usesExchange = !isPrivate && configuration.usesPeerExchange
     extensions =
       isPrivate
-      ? .privateTorrent : usesExchange ? .standard : .standard.without(PeerExchange.registration)
+      ? .privateTorrent : usesExchange ? .standard : .withoutPeerExchange
   }
 
   final var now: Moment { context.now }

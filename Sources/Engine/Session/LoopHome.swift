@@ -21,6 +21,14 @@ final class LoopHome: @unchecked Sendable {
     return context
   }
 
+  /// Runs `body` with the context: at once for whoever is on the loop already, in a turn of it for others.
+  nonisolated(nonsending) func visit<Success: Sendable>(_ body: @escaping @Sendable (LoopContext) -> Success)
+    async -> Success
+  {
+    if loop.isOnLoop { return body(context) }
+    return await loop.run { body(self.context) }
+  }
+
   /// On the loop, last: lets go of torrents that nobody closed.
   func abandon() {
     stored?.abandon()

@@ -47,6 +47,8 @@ extension TorrentDriver {
     // What was looked at counts as the check found it.
     all.subtract(result.checked)
     all.formUnion(result.verified)
+    // So that the next start need not read it all again.
+    resume.isDirty = true
     ready(all)
   }
 
@@ -72,10 +74,10 @@ extension TorrentDriver {
   }
 
   private func startSwarm(_ have: Bitfield) {
-    var configuration = SwarmConfiguration(infoHash: infoHash, shared: context.shared)
-    if let slots = context.shared.configuration.uploadSlots { configuration.uploadSlots = .fixed(slots) }
     let seed = context.shared.configuration.randomSeed ?? UInt64.random(in: .min ... .max)
-    let swarm = Swarm(geometry: geometry, have: have, configuration: configuration, seed: seed, now: now)
+    let swarm = Swarm(
+      infoHash: infoHash, geometry: geometry, have: have, configuration: context.swarmConfiguration,
+      seed: seed, now: now)
     swarm.maximumConnections = context.shared.configuration.maxPeersPerTorrent
     swarm.halfOpenLimit = context.shared.configuration.maxHalfOpen
     swarm.uploadBlockBudget = max(16, context.cache.limit / 2)
@@ -92,8 +94,9 @@ extension TorrentDriver {
     restoredPeers = []
     let isAnnouncing = trackers != nil
     if trackers == nil {
-      trackers = TrackerDriver(
+      let driver = TrackerDriver(
         self, extra: options.extraTrackers, tiers: options.usesTrackers ? metainfo.trackers : [])
+      if driver.hasTrackers { trackers = driver }
     }
     if swarm.isFinished {
       context.shared.report(.completed(infoHash))
@@ -208,7 +211,7 @@ extension TorrentDriver {
 
   func saveRecord() {
     resume.dueAt = .distantFuture
-    guard let swarm, storage.recordPath != nil, resume.isDirty, !resume.isSaving else { return }
+    guard let swarm, storage.keepsRecord, resume.isDirty, !resume.isSaving else { return }
     resume.isDirty = false
     resume.isSaving = true
     context.jobs.append(
@@ -242,8 +245,10 @@ extension TorrentDriver {
         self?.finishClosing()
       }
     }
-    // A finished download is its files; a record would only have to be synced for.
-    if deletingFiles || isComplete || swarm == nil || failure != nil || storage.recordPath == nil {
+    // A finished download is its files: a record would have to wait until all of them are synced.
+    let isRecordWanted =
+      isComplete ? resume.isDirty && swarm?.snapshot(now: now).downloaded == 0 : swarm != nil
+    if deletingFiles || !isRecordWanted || failure != nil || !storage.keepsRecord {
       closing?.phase = .saving
       closeStorage()
     } else {

@@ -77,8 +77,7 @@ final class TorrentDriver: PeerHost {
       infoHash: infoHash, root: options.folder, files: StorageFile.list(of: metainfo.info),
       layout: metainfo.info.layout, geometry: geometry, pieceHashes: metainfo.info.pieceHashes,
       allocation: FileAllocation(options.allocation), wanted: selection.wanted,
-      recordPath: ResumeKeeper.path(
-        infoHash: infoHash, root: options.folder, in: context.shared.configuration),
+      recordFolder: context.shared.configuration.resumeFolder,
       tag: UInt64(slot), port: context.port)
     self.metadataServer = MetadataServer(
       length: metainfo.info.encoded.count, isPrivate: metainfo.info.isPrivate, now: now)

@@ -48,6 +48,7 @@ final class TrackerDriver {
       if !urls.isEmpty { tiers.append(urls) }
     }
     self.fromUser = fromUser
+    hasTrackers = !tiers.isEmpty
     var configuration = AnnounceSchedule.Configuration()
     configuration.announceToAllTiers = shared.configuration.announceToAllTrackers
     schedule = AnnounceSchedule(tiers: tiers, configuration: configuration, random: &random)
@@ -59,6 +60,9 @@ final class TrackerDriver {
       do { _ = try TrackerURL(text) } catch { throw .notATracker(text, reason: error.description) }
     }
   }
+
+  /// Whether there is anybody to announce to.
+  let hasTrackers: Bool
 
   var nextDeadline: Moment { schedule.nextDeadline ?? .distantFuture }
 

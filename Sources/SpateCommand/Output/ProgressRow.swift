@@ -39,6 +39,14 @@ extension ProgressRow {
       eta: status.eta)
   }
 
+  /// A seed of which nothing was counted.
+  init(seeding info: TorrentInfo) {
+    let total = info.layout.totalLength
+    self.init(
+      infohash: info.infoHash.hex, name: info.name, state: .seeding, done: total, total: total,
+      contents: total)
+  }
+
   init(_ status: MagnetStatus) {
     self.init(
       infohash: status.infoHash.hex, name: status.name ?? status.infoHash.hex, state: .fetchingMetadata,

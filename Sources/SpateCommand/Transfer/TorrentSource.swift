@@ -7,7 +7,7 @@ enum TorrentSource: Hashable, Sendable, CustomStringConvertible {
   case url(String)
   case file(String)
   /// Its metadata comes from peers.
-  case magnet(MagnetLink)
+  indirect case magnet(MagnetLink)
 
   /// - Throws: for what is no such place.
   init(argument: String) throws(CommandFailure) {

@@ -46,7 +46,7 @@ struct TransferJob {
     /// The metadata of a magnet link is being fetched.
     case fetching(MagnetDownload, TransferWatch)
     case active(Torrent, TransferWatch)
-    case ended(TransferResult)
+    indirect case ended(TransferResult)
     /// The same torrent was named before.
     case leftOut
   }
@@ -54,9 +54,20 @@ struct TransferJob {
   let source: TorrentSource
   private(set) var phase = Phase.waiting
   /// The newest counts.
-  var row: ProgressRow?
+  var row: ProgressRow? {
+    get { latest?.row }
+    set { latest = newValue.map(Latest.init) }
+  }
+  private var latest: Latest?
+
+  /// In a place of its own: seeds by the thousand, whom nobody watches, have none.
+  private final class Latest: Sendable {
+    let row: ProgressRow
+    init(_ row: ProgressRow) { self.row = row }
+  }
+
   /// What the disk last complained about; nil while it works.
-  var failure: TorrentFailure?
+  fileprivate(set) var failure: TorrentFailure?
   /// The failure that was told last, until the disk works again.
   var toldFailure: TorrentFailure?
   var wasToldComplete = false
@@ -83,6 +94,8 @@ struct TransferJobs {
   private(set) var ended = 0
   /// Numbers of the jobs that are with the session, as torrents or as magnet links.
   private(set) var active: Set<Int> = []
+  /// Those among them whose disk failed.
+  private var failing = 0
   /// The first job that waits; those behind it wait too.
   private(set) var nextWaiting = 0
 
@@ -110,9 +123,21 @@ struct TransferJobs {
     case .loading: loading += step
     case .active, .fetching:
       if step > 0 { active.insert(number) } else { active.remove(number) }
+      if all[number].failure != nil { failing += step }
     case .ended, .leftOut: ended += step
     }
   }
+
+  /// The disk of a torrent complained, or works again.
+  mutating func setFailure(_ failure: TorrentFailure?, _ number: Int) {
+    if active.contains(number) {
+      failing += (failure == nil ? 0 : 1) - (all[number].failure == nil ? 0 : 1)
+    }
+    all[number].failure = failure
+  }
+
+  /// Where the next that waits its turn comes from.
+  var nextSource: TorrentSource? { nextWaiting < all.count ? all[nextWaiting].source : nil }
 
   /// The next that waits its turn enters loading.
   mutating func loadNext() -> Int? {
@@ -124,7 +149,7 @@ struct TransferJobs {
   }
 
   /// Those with the session whose disk works.
-  var working: Int { active.count { all[$0].failure == nil } }
+  var working: Int { active.count - failing }
 
   /// Nothing is left to wait for: all have ended but those whose disk failed.
   var isSettled: Bool { ended + active.count == all.count && working == 0 }

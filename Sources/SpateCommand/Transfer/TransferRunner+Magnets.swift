@@ -18,17 +18,17 @@ extension TransferRunner {
   /// The session looks for what is in the torrent.
   func linked(_ number: Int, _ result: Result<MagnetDownload, CommandFailure>) async {
     switch result {
-    case .failure(let failure): await loaded(number, .failure(failure))
+    case .failure(let failure): await loaded([Loaded(number: number, result: .failure(failure))])
     case .success(let magnet):
       jobByHash[magnet.infoHash] = number
-      jobs.enter(.fetching(magnet, TransferWatch(goal: plan.goal)), number)
+      jobs.enter(.fetching(magnet, TransferWatch()), number)
       await refresh(number)
       tell(.stateChanged(.fetchingMetadata), number)
       Task { [post] in
         do throws(SessionError) {
-          post.yield(.loaded(number, .success(try await magnet.metainfo())))
+          post.yield(.described(Loaded(number: number, result: .success(try await magnet.metainfo()))))
         } catch {
-          post.yield(.loaded(number, .failure(CommandFailure(error))))
+          post.yield(.described(Loaded(number: number, result: .failure(CommandFailure(error)))))
         }
       }
     }
@@ -74,7 +74,7 @@ extension TransferRunner {
   func judgeMagnet(_ number: Int) async {
     guard let status = await refreshMagnet(number), case .fetching(let magnet, var watch) = jobs[number].phase
     else { return }
-    let verdict = watch.observe(TransferSample(status), now: now)
+    let verdict = watch.observe(TransferSample(status), of: plan.goal, now: now)
     jobs.enter(.fetching(magnet, watch), number)
     guard case .timedOut(let hadPeer) = verdict else { return }
     let time = Units.duration(plan.goal.timeout ?? 0)

@@ -7,17 +7,27 @@ actor TransferRunner {
   /// What the runner waits for, in one stream.
   enum Input: Sendable {
     case session(SessionEvent)
-    case loaded(Int, Result<TorrentMetainfo, CommandFailure>)
+    case loaded([Loaded])
+    /// The metadata of a magnet link came, or never will.
+    case described(Loaded)
     case linked(Int, Result<MagnetDownload, CommandFailure>)
     case resolved([Endpoint])
     case tick
+    /// Torrents changed their state: they are to be looked at.
+    case lookDue
     case interrupted
+  }
+
+  /// A torrent that was read, or could not be.
+  struct Loaded: Sendable {
+    let number: Int
+    let result: Result<TorrentMetainfo, CommandFailure>
   }
 
   let plan: TransferPlan
   let console: Console
   private let view: any ProgressView
-  private let logger: Logger
+  let logger: Logger
   let printsResults: Bool
   private let inputs: AsyncStream<Input>
   let post: AsyncStream<Input>.Continuation
@@ -26,15 +36,21 @@ actor TransferRunner {
 
   var jobs: TransferJobs
   var jobByHash: [InfoHash: Int] = [:]
-  private var claims = TargetClaims()
+  var claims = TargetClaims()
   var peers: [Endpoint]
   var session: Session?
   private var lastUpdate = -Double.infinity
   private var isInterrupted = false
-  private var outputFailure: CommandFailure?
+  var outputFailure: CommandFailure?
+  /// Tasks that read torrents.
+  var loaders = 0
+  /// States that torrents came to, in order, and that nobody was told yet.
+  private var changes: [(number: Int, state: TorrentState)] = []
 
-  /// Torrents read at once: files are small, and disks have one head.
-  private static let loadingLimit = 8
+  /// Tasks that read torrents at once: files are small, and disks have one head.
+  static let loaderLimit = 8
+  /// Files that one of them reads: of thousands of torrents, each hop between threads would cost more than the reading.
+  static let loaderBatch = 32
   /// For leaving in order, within the five seconds that are promised.
   private static let shutdownSeconds = 4.0
 
@@ -91,7 +107,10 @@ actor TransferRunner {
   private func take(_ input: Input) async {
     switch input {
     case .session(let event): await take(event)
-    case .loaded(let number, let result): await loaded(number, result)
+    case .loaded(let batch):
+      loaders -= 1
+      await loaded(batch)
+    case .described(let item): await loaded([item])
     case .linked(let number, let result): await linked(number, result)
     case .resolved(let endpoints):
       peers += endpoints
@@ -100,6 +119,7 @@ actor TransferRunner {
         await jobs[number].magnet?.addPeers(endpoints)
       }
     case .tick: await tick()
+    case .lookDue: await lookAtChanged()
     case .interrupted: isInterrupted = true
     }
   }
@@ -121,66 +141,7 @@ actor TransferRunner {
     }
   }
 
-  func loadMore() {
-    // A torrent whose disk failed leaves its place to others.
-    while jobs.loading < Self.loadingLimit, jobs.loading + jobs.working < plan.concurrent,
-      let number = jobs.loadNext()
-    {
-      let source = jobs[number].source
-      if case .magnet(let link) = source {
-        follow(link, number)
-        continue
-      }
-      let certificate = plan.session.certificateFile
-      Task { [post] in
-        do throws(CommandFailure) {
-          post.yield(.loaded(number, .success(try await source.load(certificateFile: certificate))))
-        } catch {
-          post.yield(.loaded(number, .failure(error)))
-        }
-      }
-    }
-  }
-
-  func loaded(_ number: Int, _ result: Result<TorrentMetainfo, CommandFailure>) async {
-    defer { loadMore() }
-    // A link that was given up says so once more.
-    if case .ended = jobs[number].phase { return }
-    guard let session else { return }
-    do throws(CommandFailure) {
-      let metainfo = try result.get()
-      let info = metainfo.info
-      for warning in metainfo.warnings { logger.info("\(jobs[number].source): \(warning)") }
-      if try await endWithMetadata(metainfo, number) { return }
-      if let other = jobByHash[info.infoHash], other != number {
-        logger.warning("\(jobs[number].source) is the same torrent as \(jobs[other].source) and left out")
-        return jobs.enter(.leftOut, number)
-      }
-      if plan.goal.kind == .download, let path = claims.claim(info) {
-        throw CommandFailure(
-          .other, "another torrent of this command writes '\(path)' too; download it with another -d")
-      }
-      var options = plan.torrent
-      options.selectedFiles = try plan.selection.select(from: info) ?? jobs[number].source.selection(in: info)
-      options.peers = peers
-      let torrent: Torrent
-      do { torrent = try await session.add(metainfo, options) } catch { throw CommandFailure(error) }
-      jobByHash[info.infoHash] = number
-      jobs.enter(.active(torrent, TransferWatch(goal: plan.goal)), number)
-      await refresh(number)
-    } catch {
-      let name = (try? result.get())?.info.name ?? jobs[number].source.description
-      complain(error, of: name)
-      if let magnet = jobs[number].magnet { await session.remove(magnet) }
-      jobs.enter(
-        .ended(
-          TransferResult(
-            status: .failed, exit: error.status, error: error.description, name: name,
-            infohash: (try? result.get())?.info.infoHash.hex)), number)
-    }
-  }
-
-  private func complain(_ failure: CommandFailure, of name: String) {
+  func complain(_ failure: CommandFailure, of name: String) {
     let place = Printable.text(name)
     logger.error(
       "\(failure.description.contains(place) ? "" : place + ": ")\(failure.description)")
@@ -191,17 +152,16 @@ actor TransferRunner {
   private func take(_ event: SessionEvent) async {
     switch event {
     case .stateChanged(let hash, let state):
-      guard let number = jobByHash[hash], let status = await refresh(number) else { return }
-      tell(.stateChanged(state), number)
-      // A bar is there from the start, and full at the end, however short the time between.
-      if view.interval < 1 { view.update(jobs.snapshot()) }
-      await judge(number, status)
-      // A place in the queue may have become free.
-      loadMore()
+      guard let number = jobByHash[hash], jobs[number].torrent != nil else { return }
+      // What else has happened by the time that this comes round is looked at together.
+      if changes.isEmpty { post.yield(.lookDue) }
+      changes.append((number, state))
     case .completed(let hash):
+      await lookAtChanged()
       guard let number = await refreshed(hash) else { return }
       complete(number)
     case .failed(let hash, let failure):
+      await lookAtChanged()
       // The engine tries again from time to time; the same failure is told once.
       guard let number = await refreshed(hash), jobs[number].toldFailure != failure else { return }
       jobs[number].toldFailure = failure
@@ -222,6 +182,19 @@ actor TransferRunner {
     }
   }
 
+  private func lookAtChanged() async {
+    guard !changes.isEmpty else { return }
+    let changed = changes
+    changes.removeAll(keepingCapacity: true)
+    let fresh = await refresh(Set(changed.map(\.number)).sorted())
+    for (number, state) in changed { tell(.stateChanged(state), number) }
+    // A bar is there from the start, and full at the end, however short the time between.
+    if view.interval < 1 { view.update(jobs.snapshot()) }
+    for (number, status) in fresh { await judge(number, status) }
+    // Places in the queue may have become free.
+    loadMore()
+  }
+
   /// Each complaint once a torrent: trackers are asked again and again.
   private func passOn(_ news: ProgressNews, key: String, _ hash: InfoHash) {
     guard let number = jobByHash[hash], jobs[number].complaints.count < 100,
@@ -231,8 +204,12 @@ actor TransferRunner {
   }
 
   func tell(_ news: ProgressNews, _ number: Int) {
-    guard let row = jobs[number].row else { return }
+    guard let row = row(of: number) else { return }
     view.news(news, of: row)
+  }
+
+  private func row(of number: Int) -> ProgressRow? {
+    jobs[number].row ?? jobs[number].torrent.map { ProgressRow(seeding: $0.metainfo.info) }
   }
 
   /// Fetches the counts of the torrent with the info-hash, if it is under way.
@@ -253,13 +230,29 @@ actor TransferRunner {
     return status
   }
 
+  /// Fetches the counts of many torrents at once.
+  @discardableResult
+  func refresh(_ numbers: [Int]) async -> [(number: Int, status: TorrentStatus)] {
+    guard let session else { return [] }
+    var fresh: [(number: Int, status: TorrentStatus)] = []
+    for status in await session.statuses(of: numbers.compactMap { jobs[$0].torrent }) {
+      guard let number = jobByHash[status.infoHash] else { continue }
+      note(status, of: number)
+      fresh.append((number, status))
+    }
+    return fresh
+  }
+
   private func note(_ status: TorrentStatus, of number: Int) {
     guard let torrent = jobs[number].torrent else { return }
-    jobs[number].row = ProgressRow(status, contents: torrent.metainfo.info.layout.totalLength)
+    // Nobody sees the counts of thousands of seeds that run in silence.
+    let isUnwatched = view is SilentProgress && status.state == .seeding
+    jobs[number].row =
+      isUnwatched ? nil : ProgressRow(status, contents: torrent.metainfo.info.layout.totalLength)
     if status.state == .failed {
-      jobs[number].failure = jobs[number].failure ?? status.error
+      jobs.setFailure(jobs[number].failure ?? status.error, number)
     } else if status.state == .downloading || status.state == .seeding {
-      jobs[number].failure = nil
+      jobs.setFailure(nil, number)
       jobs[number].toldFailure = nil
     }
   }
@@ -274,25 +267,14 @@ actor TransferRunner {
 
   private func judgeAll() async {
     let numbers = jobs.active.sorted()
-    let torrents = numbers.compactMap { jobs[$0].torrent }
     for number in numbers where jobs[number].magnet != nil { await judgeMagnet(number) }
-    guard let session else { return }
-    for status in await session.statuses(of: torrents) {
-      guard let number = jobByHash[status.infoHash] else { continue }
-      note(status, of: number)
-      await judge(number, status)
-    }
+    for (number, status) in await refresh(numbers) { await judge(number, status) }
   }
 
-  /// Looks at a torrent, and ends it if it is done.
-  private func judge(_ number: Int) async {
-    if jobs[number].magnet != nil { return await judgeMagnet(number) }
-    if let status = await refresh(number) { await judge(number, status) }
-  }
-
+  /// Ends a torrent that is done.
   private func judge(_ number: Int, _ status: TorrentStatus) async {
     guard case .active(let torrent, var watch) = jobs[number].phase else { return }
-    let verdict = watch.observe(TransferSample(status), now: now)
+    let verdict = watch.observe(TransferSample(status), of: plan.goal, now: now)
     jobs.enter(.active(torrent, watch), number)
     switch verdict {
     case .goOn, .failed: return
@@ -313,7 +295,7 @@ actor TransferRunner {
 
   /// Every wanted file is there and verified: told once.
   private func complete(_ number: Int) {
-    guard !jobs[number].wasToldComplete, let row = jobs[number].row, let torrent = jobs[number].torrent else {
+    guard !jobs[number].wasToldComplete, let row = row(of: number), let torrent = jobs[number].torrent else {
       return
     }
     jobs[number].wasToldComplete = true

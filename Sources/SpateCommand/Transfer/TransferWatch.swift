@@ -58,26 +58,27 @@ enum TransferVerdict: Hashable, Sendable {
 
 /// Watches one torrent and says when it is done. Times are seconds of any clock that only moves forward.
 struct TransferWatch: Sendable {
-  let goal: TransferGoal
   private var downloaded: Int64 = 0
   private var lastArrival: Double?
   private var completeSince: Double?
 
-  init(goal: TransferGoal) { self.goal = goal }
+  init() {}
 
-  mutating func observe(_ sample: TransferSample, now: Double) -> TransferVerdict {
+  mutating func observe(_ sample: TransferSample, of goal: TransferGoal, now: Double) -> TransferVerdict {
     if sample.state != .downloading, sample.state != .fetchingMetadata { lastArrival = nil }
     if sample.state != .seeding { completeSince = nil }
     switch sample.state {
     case .opening, .checking, .paused: return .goOn
     case .failed: return .failed
     case .finished, .stopped: return .goalMet
-    case .downloading, .fetchingMetadata: return downloading(sample, now: now)
-    case .seeding: return seeding(sample, now: now)
+    case .downloading, .fetchingMetadata: return downloading(sample, goal, now: now)
+    case .seeding: return seeding(sample, goal, now: now)
     }
   }
 
-  private mutating func downloading(_ sample: TransferSample, now: Double) -> TransferVerdict {
+  private mutating func downloading(_ sample: TransferSample, _ goal: TransferGoal, now: Double)
+    -> TransferVerdict
+  {
     if goal.kind == .seed, sample.state == .downloading { return .incomplete }
     let last = sample.downloaded != downloaded ? now : lastArrival ?? now
     lastArrival = last
@@ -86,7 +87,9 @@ struct TransferWatch: Sendable {
     return .timedOut(hadPeer: sample.everHadPeer)
   }
 
-  private mutating func seeding(_ sample: TransferSample, now: Double) -> TransferVerdict {
+  private mutating func seeding(_ sample: TransferSample, _ goal: TransferGoal, now: Double)
+    -> TransferVerdict
+  {
     guard goal.seeds else { return .goalMet }
     let since = completeSince ?? now
     completeSince = since
