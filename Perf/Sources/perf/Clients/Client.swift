@@ -23,6 +23,8 @@ struct Job {
     case announced
     /// Be a node of the DHT.
     case node
+    /// The same, without limits to how much is answered.
+    case answering
   }
 
   var action: Action

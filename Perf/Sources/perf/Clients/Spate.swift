@@ -4,7 +4,7 @@ import Foundation
 struct Spate: Client {
   let name = "spate"
   let actions: Set<Job.Action> = [
-    .download, .both, .seed, .hold, .check, .create, .torrents, .magnet, .announced, .node,
+    .download, .both, .seed, .hold, .check, .create, .torrents, .magnet, .announced, .node, .answering,
   ]
 
   func version(_ home: Home) -> String? {
@@ -43,6 +43,10 @@ struct Spate: Client {
       completion = .silent
     case .node:
       arguments += ["dht", "serve", "--dht-port", "\(Place.nodePort)"] + inDHT
+      completion = .silent
+    case .answering:
+      // Of private addresses, to which it is bound, there is no limit for each.
+      arguments += ["dht", "serve", "--dht-port", "\(Place.nodePort)", "--max-queries", "100000000"] + inDHT
       completion = .silent
     case .check: arguments += ["verify", job.torrent, "-d", job.folder, "--json"]
     case .create:

@@ -39,7 +39,7 @@ struct Transmission: Client {
     case .check:
       arguments += ["-v"]
       completion = .line { $0.text.contains("Seeding") }
-    case .both, .create, .torrents, .magnet, .announced, .node:
+    case .both, .create, .torrents, .magnet, .announced, .node, .answering:
       throw Failure("transmission cannot \(job.action.rawValue)")
     }
     return Launch(
