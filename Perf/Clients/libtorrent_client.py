@@ -2,7 +2,7 @@
 
     libtorrent_client.py JOB.json
 
-The job names an `action` (download, seed, check, create, torrents), `torrent` or `torrents`, `dir`, `port`,
+The job names an `action` (download, seed, check, create, torrents, answering), `torrent` or `torrents`, `dir`, `port`,
 `peers` ([[address, port], ...]) and `settings` ("defaults" or "tuned"). Every event carries the monotonic clock and
 the CPU time used so far, so that the interpreter's own start is not charged to libtorrent. A seeding client stays
 until stdin closes.
@@ -177,10 +177,41 @@ def torrents(job):
     say("closed", rss=rss())
 
 
+def answering(job):
+    """A node of the DHT whose limits are off: it answers until stdin closes."""
+    settings = dict(ALONE)
+    settings.update(
+        {
+            "enable_dht": True,
+            "listen_interfaces": f"{job['address']}:{job['port']}",
+            "dht_bootstrap_nodes": job["node"],
+            "dht_upload_rate_limit": 1 << 30,
+            "dht_block_ratelimit": 1 << 24,
+            # Those who ask are neighbours by their addresses.
+            "dht_restrict_routing_ips": False,
+            "dht_restrict_search_ips": False,
+            "alert_mask": lt.alert.category_t.error_notification,
+        }
+    )
+    ses = lt.session(settings)
+    address, port = job["node"].split(":")
+    ses.add_dht_node((address, int(port)))
+    say("ready")
+    stay()
+    say("closed")
+
+
 if __name__ == "__main__":
     with open(sys.argv[1]) as file:
         wanted = json.load(file)
-    actions = {"download": download, "seed": seed, "check": check, "create": create, "torrents": torrents}
+    actions = {
+        "download": download,
+        "seed": seed,
+        "check": check,
+        "create": create,
+        "torrents": torrents,
+        "answering": answering,
+    }
     actions[wanted["action"]](wanted)
     # Skips the interpreter's teardown: it is no part of what is measured.
     sys.stdout.flush()

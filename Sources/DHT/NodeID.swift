@@ -70,14 +70,17 @@ public struct NodeID: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   /// Appends the twenty bytes.
   func append(to output: inout [UInt8]) {
-    for shift in stride(from: UInt64(56), through: 0, by: -8) {
-      output.append(UInt8(truncatingIfNeeded: a >> shift))
-    }
-    for shift in stride(from: UInt64(56), through: 0, by: -8) {
-      output.append(UInt8(truncatingIfNeeded: b >> shift))
-    }
-    for shift in stride(from: UInt32(24), through: 0, by: -8) {
-      output.append(UInt8(truncatingIfNeeded: c >> shift))
+    // Room is looked for once: an answer that names nodes has nine ids.
+    output.append(addingCapacity: 20) { output in
+      for shift in stride(from: UInt64(56), through: 0, by: -8) {
+        output.append(UInt8(truncatingIfNeeded: a >> shift))
+      }
+      for shift in stride(from: UInt64(56), through: 0, by: -8) {
+        output.append(UInt8(truncatingIfNeeded: b >> shift))
+      }
+      for shift in stride(from: UInt32(24), through: 0, by: -8) {
+        output.append(UInt8(truncatingIfNeeded: c >> shift))
+      }
     }
   }
 

@@ -8,7 +8,9 @@ extension SocketAddress {
     if endpoint.address.isV4 {
       self.init(v4: endpoint.address.v4, port: endpoint.port)
     } else {
-      self.init(v6High: endpoint.address.high, low: endpoint.address.low, port: endpoint.port)
+      self.init(
+        v6High: endpoint.address.high, low: endpoint.address.low, port: endpoint.port,
+        scope: UInt32(endpoint.scope))
     }
   }
 }
@@ -21,6 +23,13 @@ extension Endpoint {
     } else {
       self.init(address: IPAddress(high: address.high, low: address.low), port: address.port)
     }
+  }
+
+  /// The same place with the interface of a link-local IPv6 address: what is needed to connect to a neighbour. Numbers of
+  /// interfaces are small; one beyond 65,535 is lost.
+  init(keepingScopeOf address: SocketAddress) {
+    self.init(address)
+    if address.family == .v6, self.address.isLinkLocal { scope = UInt16(exactly: address.scope) ?? 0 }
   }
 }
 

@@ -110,7 +110,7 @@ public final class MetadataSwarm {
     peers[key.offset]?.receivedAt = now
     peers[key.offset]?.handshake.merge(handshake)
     if let port = handshake.listenPort, peer.profile.isIncoming, peer.listensOn == nil {
-      let endpoint = Endpoint(address: peer.profile.endpoint.address, port: port)
+      let endpoint = peer.profile.endpoint.with(port: port)
       _ = book.add(endpoint, source: .incoming, ownEndpoint: externalEndpoint, random: &random, now: now)
       if book.entry(endpoint)?.state == .idle {
         book.connected(endpoint)

@@ -263,7 +263,10 @@ struct PeerBook {
       }
       return (entry.source.contains(.user) ? 1000 : 0) + standing * 100 - Int(entry.failures)
     }
-    let known = entries.filter { !$0.isSelf }.sorted { (value($0), $0.rank) > (value($1), $1.rank) }
+    // Whoever is known by the number of an interface is found anew: another run may number them otherwise.
+    let known = entries.filter { !$0.isSelf && $0.endpoint.scope == 0 }.sorted {
+      (value($0), $0.rank) > (value($1), $1.rank)
+    }
     return known.prefix(max(0, limit)).map {
       PeerRecord(
         endpoint: $0.endpoint, source: $0.source, result: $0.result, failures: $0.failures, isSeed: $0.isSeed)

@@ -46,7 +46,7 @@ extension Swarm {
     if let client = handshake.client { peers[i].client = client }
     if let length = handshake.requestQueueLength { peers[i].requestLimit = max(1, length) }
     if let port = handshake.listenPort, peers[i].profile.isIncoming, peers[i].listensOn == nil {
-      let endpoint = Endpoint(address: peers[i].profile.endpoint.address, port: port)
+      let endpoint = peers[i].profile.endpoint.with(port: port)
       _ = book.add(endpoint, source: .incoming, ownEndpoint: externalEndpoint, random: &random, now: now)
       // Another connection to the same place may be open or in the making: the peer ids decide when it is done.
       if book.entry(endpoint)?.state == .idle {

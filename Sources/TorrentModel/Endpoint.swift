@@ -171,10 +171,19 @@ public struct IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible
 public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible {
   public var address: IPAddress
   public var port: UInt16
+  /// Number of the interface behind which a link-local IPv6 address is; 0 where none was told, and for all other
+  /// addresses. It means something on this machine only, and until it restarts: no written form has it.
+  public var scope: UInt16
 
-  @inlinable public init(address: IPAddress, port: UInt16) {
+  @inlinable public init(address: IPAddress, port: UInt16, scope: UInt16 = 0) {
     self.address = address
     self.port = port
+    self.scope = scope
+  }
+
+  /// Another port of the same host.
+  @inlinable public func with(port: UInt16) -> Endpoint {
+    Endpoint(address: address, port: port, scope: scope)
   }
 
   /// Parses `1.2.3.4:6881` or `[2001:db8::1]:6881`.
@@ -190,10 +199,15 @@ public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible 
   }
 
   @inlinable public static func < (a: Endpoint, b: Endpoint) -> Bool {
-    a.address != b.address ? a.address < b.address : a.port < b.port
+    if a.address != b.address { return a.address < b.address }
+    return a.port != b.port ? a.port < b.port : a.scope < b.scope
   }
 
-  public var description: String { address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
+  /// `1.2.3.4:6881`, `[2001:db8::1]:6881`, or with its interface `[fe80::1%2]:6881`.
+  public var description: String {
+    guard !address.isV4 else { return "\(address):\(port)" }
+    return scope == 0 ? "[\(address)]:\(port)" : "[\(address)%\(scope)]:\(port)"
+  }
 
   /// Whether somebody can be there at all: a port, and an address of one host.
   public var isPlausiblePeer: Bool {

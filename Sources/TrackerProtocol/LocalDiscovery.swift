@@ -121,7 +121,7 @@ public struct LocalDiscovery: Sendable {
     guard isWelcome(sender.address, now: now), let announce = try? LocalAnnounce.decode(bytes),
       announce.cookie != cookie
     else { return [] }
-    let endpoint = Endpoint(address: sender.address, port: announce.port)
+    let endpoint = sender.with(port: announce.port)
     guard endpoint.isPlausiblePeer else { return [] }
     return announce.infoHashes.filter(known.contains).map { Discovery(infoHash: $0, endpoint: endpoint) }
   }

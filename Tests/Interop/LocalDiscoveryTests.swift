@@ -12,22 +12,30 @@ struct LocalDiscoveryTests {
     static let here = ["10.88.0.1", "fd88::1"]
     static let there = ["10.88.0.2", "fd88::2"]
 
-    init(in sandbox: Sandbox) async throws {
+    /// - Parameter isLinkLocal: both hosts have link-local IPv6 addresses on the cable, and no others.
+    init(in sandbox: Sandbox, isLinkLocal: Bool = false) async throws {
       let holder = try sandbox.start(
         "other-host", ["/bin/sh", "-c", "echo $$; exec unshare --net sleep 600"])
       let process = try await first("the other host is there") {
         holder.output.hasSuffix("\n") ? holder.output.trimmingCharacters(in: .newlines) : nil
       }
+      let global = """
+        ip addr add \(Self.here[0])/24 dev here; ip -6 addr add \(Self.here[1])/64 dev here nodad
+        $there ip addr add \(Self.there[0])/24 dev there; $there ip -6 addr add \(Self.there[1])/64 dev there nodad
+        """
+      let linkLocal = """
+        ip link set here addrgenmode none; $there ip link set there addrgenmode none
+        ip -6 addr add fe80::1/64 dev here nodad; $there ip -6 addr add fe80::2/64 dev there nodad
+        """
       let script = """
         # Until it is in its namespace, its namespace is ours.
         while [ "$(readlink /proc/\(process)/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
         there="nsenter --net=/proc/\(process)/ns/net --"
         ip link add here type veth peer name there
         ip link set there netns \(process)
-        ip addr add \(Self.here[0])/24 dev here; ip -6 addr add \(Self.here[1])/64 dev here nodad
-        ip link set here up
         $there ip link set lo up
-        $there ip addr add \(Self.there[0])/24 dev there; $there ip -6 addr add \(Self.there[1])/64 dev there nodad
+        \(isLinkLocal ? linkLocal : global)
+        ip link set here up
         $there ip link set there up
         """
       try await sandbox.run("veth", ["/bin/sh", "-ec", script])
@@ -60,6 +68,32 @@ struct LocalDiscoveryTests {
         Self.spate(
           ["download", "magnet:?xt=urn:btih:\(torrent.info.infohash)", "-d", target.path],
           OtherHost.here[family]))
+      #expect(try await child.exit(within: .seconds(60)) == .code(0), "\(child.errors.suffix(500))")
+      try await expectSame(.oneFile, in: target, as: torrent.source, in: sandbox)
+    }
+  }
+
+  /// By the name of the interface, or by nothing at all: then the loopback device is there, too.
+  @Test(
+    "two of us find each other with link-local addresses alone", .needs(.spate, .mktorrent),
+    arguments: [true, false])
+  func linkLocal(_ isBound: Bool) async throws {
+    try await withSandbox { sandbox in
+      let other = try await OtherHost(in: sandbox, isLinkLocal: true)
+      let torrent = try await Prepared.make(.oneFile, pieceLength: 32_768, in: sandbox)
+      func spate(_ command: [String], _ device: String) throws -> [String] {
+        try Spate.command + command + (isBound ? ["--bind", device] : []) + [
+          "--listen-port", "6881", "--lsd", "--no-dht", "--no-pex", "--progress", "json",
+        ]
+      }
+      let seeder = try sandbox.start(
+        "spate-seed",
+        other.enter + spate(["seed", torrent.torrent.path, "-d", torrent.source.path], "there"))
+      try await eventually("spate seeds") { seeder.errors.contains("seeding") }
+      let target = try sandbox.directory("target")
+      let child = try sandbox.start(
+        "spate-get",
+        spate(["download", "magnet:?xt=urn:btih:\(torrent.info.infohash)", "-d", target.path], "here"))
       #expect(try await child.exit(within: .seconds(60)) == .code(0), "\(child.errors.suffix(500))")
       try await expectSame(.oneFile, in: target, as: torrent.source, in: sandbox)
     }

@@ -52,6 +52,25 @@ import TorrentModel
     }
   }
 
+  @Test func aNeighbourIsKnownByItsInterfaceAndNotSaved() throws {
+    var (book, random) = Self.book(0..<0)
+    let plain = try #require(Endpoint("[fe80::1]:6881"))
+    var ranks: Set<UInt32> = []
+    for scope in 0..<3 {
+      let endpoint = Endpoint(address: plain.address, port: plain.port, scope: UInt16(scope))
+      let own = try #require(Endpoint("[fe80::9]:6881"))
+      let isNew = book.add(endpoint, source: .local, ownEndpoint: own, random: &random, now: .zero)
+      #expect(isNew && book.entry(endpoint) != nil)
+      if let rank = book.entry(endpoint)?.rank { ranks.insert(rank) }
+    }
+    #expect(ranks.count == 1, "both ends must come to the same priority")
+    #expect(book.records(limit: 10).map(\.endpoint) == [plain])
+    // A ban is of the address, wherever it is seen.
+    #expect(book.ban(plain.address) && book.count == 0)
+    #expect(book.isBanned(Endpoint(address: plain.address, port: 1, scope: 2)))
+    try book.checkInvariants()
+  }
+
   @Test func failuresBackOffAndEnd() throws {
     var (book, random) = Self.book(0..<1)
     var now = 0

@@ -56,6 +56,26 @@ import TorrentModel
     #expect(Endpoint(text) == nil)
   }
 
+  @Test func aLinkLocalAddressKeepsItsInterface() throws {
+    let address = try #require(IPAddress("fe80::1"))
+    let (plain, second, third) = (
+      Endpoint(address: address, port: 1), Endpoint(address: address, port: 1, scope: 2),
+      Endpoint(address: address, port: 1, scope: 3)
+    )
+    #expect(Set([plain, second, third, second.with(port: 2).with(port: 1)]).count == 3)
+    #expect(plain < second && second < third && third < plain.with(port: 2))
+    #expect(plain.description == "[fe80::1]:1" && second.description == "[fe80::1%2]:1")
+    // On the wire it is the same for all: the number means nothing elsewhere.
+    var (first, other): ([UInt8], [UInt8]) = ([], [])
+    plain.appendCompact(to: &first)
+    second.appendCompact(to: &other)
+    let read = Endpoint(compactV6: other.span, at: 0)
+    #expect(first == other && read == plain)
+    // Strangers' words choose no interface of ours.
+    #expect(Endpoint("[fe80::1%2]:1") == nil && IPAddress("fe80::1%2") == nil)
+    #expect(MemoryLayout<Endpoint>.stride == 24)
+  }
+
   @Test func compactFormsRoundTrip() throws {
     for text in ["1.2.3.4:80", "[2001:db8::5]:65535", "0.0.0.0:0"] {
       let endpoint = try #require(Endpoint(text))

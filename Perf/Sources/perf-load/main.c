@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "content.h"
+#include "dht.h"
 #include "swarm.h"
 #include "torrent.h"
 
@@ -19,6 +20,8 @@ static const char usage[] =
     "perf-load seed|leech|both|idle --torrent FILE --peers N (--listen PORT | --connect ADDRESS:PORT)\n"
     "          [--tracker PORT] [--depth N] [--batch N] [--reqq N] [--order random|listed] [--repeat N]\n"
     "          [--sample N] [--no-fast] [--wait] [--limit SECONDS]\n"
+    "perf-load dht --peers N --listen PORT --connect ADDRESS:PORT [--depth N] [--limit SECONDS]\n"
+    "                                                  nodes of a DHT that ask one node; see dht.h\n"
     "\n"
     "  seed   peers that hold everything        leech  peers that fetch everything once between them\n"
     "  both   half hold even pieces, half odd ones, and each half fetches what it lacks\n"
@@ -142,6 +145,12 @@ int main(int argc, char **argv) {
     return print_made(out);
   }
   if (strcmp(mode, "many") == 0) return out && dir ? make_many(plan, items, out, dir) : fail("--out and --dir?");
+  if (strcmp(mode, "dht") == 0) {
+    if (!run.listen || !run.connects || run.peers == 0 || run.peers > 50000 || run.depth < 4) return fail("out of range");
+    struct dht_options dht = {.nodes = run.peers, .listen = run.listen, .target = run.target, .window = run.depth,
+                              .limit_seconds = run.limit_seconds};
+    return dht_run(&dht);
+  }
   struct torrent torrent;
   if (!torrent_path || !torrent_load(&torrent, torrent_path)) return fail("--torrent?");
   if (strcmp(mode, "write") == 0 || strcmp(mode, "verify") == 0) {

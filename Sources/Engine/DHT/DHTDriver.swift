@@ -288,8 +288,8 @@ final class DHTDriver: DatagramHandler {
   // MARK: Time
 
   private func rearm() {
-    guard let node, !isClosed else { return }
-    var deadline = min(node.nextDeadline, nextSave)
+    guard !isClosed, var deadline = node?.nextDeadline else { return }
+    deadline = min(deadline, nextSave)
     if isReady { deadline = min(deadline, torrents.schedule.nextDeadline) }
     guard deadline < timerDeadline else { return }
     if let timer { loop.cancel(timer) }

@@ -124,11 +124,12 @@ final class LocalDiscoveryDriver: DatagramHandler {
   // MARK: DatagramHandler
 
   func datagramReceived(_ bytes: RawSpan, from sender: SocketAddress, on socket: DatagramSocket) {
-    // A link-local address means nothing without its interface, which an endpoint does not have.
-    guard !(sender.family == .v6 && Endpoint(sender).address.isLinkLocal) else { return }
+    let neighbour = Endpoint(keepingScopeOf: sender.unmapped)
+    // A link-local address means nothing without its interface.
+    guard neighbour.address.isV4 || !neighbour.address.isLinkLocal || neighbour.scope != 0 else { return }
     let now = now
     let discoveries = bytes.withBytes { bytes in
-      machine.datagramArrived(bytes, from: Endpoint(sender.unmapped), now: now)
+      machine.datagramArrived(bytes, from: neighbour, now: now)
     }
     for discovery in discoveries { receivers[discovery.infoHash]?([discovery.endpoint]) }
   }

@@ -28,7 +28,7 @@ final class Acceptor {
       do throws(ReactorError) {
         let listener = try Listener(family: family, port: chosen, binding: binding, on: loop) {
           [unowned self] descriptor, peer in
-          self.accepted(descriptor, from: Endpoint(peer.unmapped))
+          self.accepted(descriptor, from: Endpoint(keepingScopeOf: peer.unmapped))
         }
         listeners.append(listener)
         chosen = listener.localAddress.port

@@ -25,7 +25,8 @@ struct Aria2: Client {
     case .check:
       arguments += ["--check-integrity=true", "--hash-check-only=true", "--seed-time=0"]
       completion = .exit
-    case .hold, .create, .torrents: throw Failure("aria2 cannot \(job.action.rawValue)")
+    case .hold, .create, .torrents, .magnet, .announced, .node, .answering:
+      throw Failure("aria2 cannot \(job.action.rawValue)")
     }
     return Launch(
       arguments: arguments + [job.torrent], environment: ["HOME": job.work], completion: completion,

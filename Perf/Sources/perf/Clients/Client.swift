@@ -17,10 +17,18 @@ struct Job {
     case create
     /// Hold many complete torrents.
     case torrents
+    /// Fetch what a magnet link names, with the DHT's help alone.
+    case magnet
+    /// Serve complete data that is announced in the DHT alone.
+    case announced
+    /// Be a node of the DHT.
+    case node
+    /// The same, without limits to how much is answered.
+    case answering
   }
 
   var action: Action
-  /// The .torrent, or all of them.
+  /// The .torrent, or all of them; for `magnet`, the link.
   var torrents: [String] = []
   /// Where data is or goes.
   var folder: String
@@ -31,6 +39,9 @@ struct Job {
   /// For `create`: what to make a torrent of, and its piece length in bytes.
   var data = ""
   var pieceLength = 0
+  /// Where the client is bound, and the node by which it enters the DHT, as `ADDRESS:PORT`.
+  var address = ""
+  var node = ""
   /// A counter file the client may fill; see `Counts`.
   var counters: String?
   /// Added to the client's environment.
@@ -76,6 +87,7 @@ enum Place {
   static let clientPort = 7000
   static let peerPort = 6900
   static let trackerPort = 6969
+  static let nodePort = 6881
   static let announce = "http://\(client):\(trackerPort)/announce"
 
   /// Address of the generator's peer `index`; the rule is `peer_address`'s in the generator.

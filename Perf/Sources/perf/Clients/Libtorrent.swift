@@ -5,7 +5,11 @@ struct Libtorrent: Client {
   let settings: String
 
   var name: String { settings == "defaults" ? "libtorrent" : "libtorrent-\(settings)" }
-  let actions: Set<Job.Action> = [.download, .both, .seed, .hold, .check, .create, .torrents]
+  var actions: Set<Job.Action> {
+    // What an expert tunes has to do with torrents alone.
+    let both: Set<Job.Action> = [.download, .both, .seed, .hold, .check, .create, .torrents]
+    return settings == "defaults" ? both.union([.answering]) : both
+  }
 
   func version(_ home: Home) -> String? {
     Clients.firstLine([home.python, "-c", "import libtorrent; print('libtorrent', libtorrent.__version__)"])
@@ -23,6 +27,8 @@ struct Libtorrent: Client {
     var data: String
     var piece: Int
     var out: String
+    var address: String
+    var node: String
   }
 
   /// Encoded as `[address, port]`.
@@ -46,9 +52,10 @@ struct Libtorrent: Client {
     let script = Script(
       action: action.rawValue, torrent: job.torrent,
       torrents: job.torrents,
-      dir: job.folder, port: Place.clientPort, settings: settings, stays: job.action == .both,
+      dir: job.folder, port: job.action == .answering ? Place.nodePort : Place.clientPort, settings: settings,
+      stays: job.action == .both,
       peers: (0..<job.peers).map { Peer(address: Place.peer($0)) }, data: job.data, piece: job.pieceLength,
-      out: job.folder + "/made.torrent")
+      out: job.folder + "/made.torrent", address: job.address, node: job.node)
     let path = job.work + "/job.json"
     do {
       try JSONEncoder().encode(script).write(to: URL(fileURLWithPath: path))

@@ -3,7 +3,9 @@ import Foundation
 /// Our own command line.
 struct Spate: Client {
   let name = "spate"
-  let actions: Set<Job.Action> = [.download, .both, .seed, .hold, .check, .create, .torrents]
+  let actions: Set<Job.Action> = [
+    .download, .both, .seed, .hold, .check, .create, .torrents, .magnet, .announced, .node, .answering,
+  ]
 
   func version(_ home: Home) -> String? {
     FileManager.default.isExecutableFile(atPath: home.spate)
@@ -16,6 +18,12 @@ struct Spate: Client {
       "--listen-port", "\(Place.clientPort)", "--no-tracker", "--no-dht", "--no-pex", "--no-lsd",
       "--progress", "none", "--max-peers", "10000",
     ]
+    let inDHT =
+      ["--bind", job.address, "--no-public-nodes"] + (job.node.isEmpty ? [] : ["--dht-node", job.node])
+    let byDHT =
+      inDHT + [
+        "--listen-port", "\(Place.peerPort)", "--no-tracker", "--no-pex", "--no-lsd", "--progress", "none",
+      ]
     let peers = (0..<job.peers).flatMap { ["--peer", "\(Place.peer($0)):\(Place.peerPort)"] }
     var completion = Launch.Completion.exit
     switch job.action {
@@ -25,6 +33,20 @@ struct Spate: Client {
       completion = .silent
     case .seed, .hold, .torrents:
       arguments += ["seed", "-i", try list(job), "-d", job.folder] + network
+      completion = .silent
+    case .magnet:
+      arguments += ["download", job.torrent, "-d", job.folder] + byDHT
+      // A line on standard output tells that all is there.
+      completion = .line { $0.text.contains(": complete") }
+    case .announced:
+      arguments += ["seed", job.torrent, "-d", job.folder] + byDHT
+      completion = .silent
+    case .node:
+      arguments += ["dht", "serve", "--dht-port", "\(Place.nodePort)"] + inDHT
+      completion = .silent
+    case .answering:
+      // Of private addresses, to which it is bound, there is no limit for each.
+      arguments += ["dht", "serve", "--dht-port", "\(Place.nodePort)", "--max-queries", "100000000"] + inDHT
       completion = .silent
     case .check: arguments += ["verify", job.torrent, "-d", job.folder, "--json"]
     case .create:

@@ -39,7 +39,8 @@ struct Transmission: Client {
     case .check:
       arguments += ["-v"]
       completion = .line { $0.text.contains("Seeding") }
-    case .both, .create, .torrents: throw Failure("transmission cannot \(job.action.rawValue)")
+    case .both, .create, .torrents, .magnet, .announced, .node, .answering:
+      throw Failure("transmission cannot \(job.action.rawValue)")
     }
     return Launch(
       arguments: arguments + [job.torrent], environment: ["HOME": job.work], completion: completion,

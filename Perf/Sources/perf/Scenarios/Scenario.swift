@@ -49,7 +49,7 @@ struct Options {
 enum Scenarios {
   static let all: [any Scenario] = [
     Download(), SeedScenario(), BothWays(), Check(), Create(), Connections(), Torrents(), SmallFiles(),
-    Stall(),
+    Stall(), Magnet(), DHTAnswers(),
     RoomScenario(name: "hash", summary: "every hash kernel and the lanes over them", benchmarks: ["hash."]),
     RoomScenario(
       name: "pick", summary: "choosing and book-keeping per block, by pieces and peers", benchmarks: ["pick."]
