@@ -30,6 +30,13 @@ final class TemporaryFolder: Sendable {
   func bytes(of name: String) -> [UInt8]? { readWhole("\(path)/\(name)") }
 
   func names() -> Set<String> { Set(listFolder(path)) }
+
+  /// Where the only resume record in it is; nil when there is none.
+  var recordPath: String? { TemporaryFolder.recordPath(in: path) }
+
+  static func recordPath(in folder: String) -> String? {
+    listFolder(folder).first { $0.hasSuffix(".resume") }.map { "\(folder)/\($0)" }
+  }
 }
 
 func listFolder(_ path: String) -> [String] {

@@ -42,7 +42,9 @@ import TorrentModel
     for _ in 0..<20 {
       await #expect(processExitsWith: .signal(SIGKILL)) { try KillTests.downloadUntilKilled() }
       // What the last record names has to be there now, and what it names more than the one before.
-      if let record = try ResumeRecord.read(at: KillTests.folder + "/resume") {
+      if let path = TemporaryFolder.recordPath(in: KillTests.folder),
+        let record = try ResumeRecord.read(at: path)
+      {
         #expect(!recorded.hasAny(notIn: record.verified), "a record never forgets")
         recorded = record.verified
       }

@@ -91,7 +91,7 @@ import TorrentModel
   @Test func everyDamageToARecordIsNoticed() throws {
     let folder = TemporaryFolder()
     try finished(folder)
-    let path = folder.path + "/resume"
+    let path = try #require(folder.recordPath)
     let good = try #require(readWhole(path))
     #expect(try ResumeRecord.read(at: path)?.verified.isFull == true)
     for offset in good.indices {
@@ -117,7 +117,7 @@ import TorrentModel
   @Test func fieldsAreBoundedBehindARightChecksum() throws {
     let folder = TemporaryFolder()
     try finished(folder)
-    let good = try #require(readWhole(folder.path + "/resume"))
+    let good = try #require(readWhole(folder.recordPath ?? ""))
     func forged(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
       var body = Array(good.dropLast(20))
       change(&body)
@@ -173,6 +173,9 @@ import TorrentModel
     let other = Sample(
       [("t/one", 200_000, .regular), ("t/two", 450_000, .regular)], pieceLength: 65536, seed: 44)
     let bench = try Bench(other, folder: folder)
+    let foreign = try #require(folder.recordPath)
+    #expect(foreign != bench.recordPath, "each has a record of its own")
+    writeWhole(try #require(readWhole(foreign)), to: bench.recordPath)
     let result = try bench.open()
     #expect(result.recordProblem == .otherTorrent && result.verified.isEmpty)
     bench.finish()
