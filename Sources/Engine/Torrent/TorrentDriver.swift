@@ -52,14 +52,17 @@ final class TorrentDriver: PeerHost {
 
   /// On the loop. Starts opening the files.
   ///
-  /// - Parameter early: the magnet link that the metadata came from: its connections go on.
+  /// - Parameters:
+  ///   - known: peers of an earlier run.
+  ///   - early: the magnet link that the metadata came from: its connections go on.
   init(
     _ metainfo: TorrentMetainfo, options: TorrentOptions, selection: FileSelection, binding: LocalBinding,
-    context: LoopContext, early: MagnetDriver? = nil
+    context: LoopContext, known: [PeerRecord] = [], early: MagnetDriver? = nil
   ) {
     let infoHash = metainfo.info.infoHash
     self.metainfo = metainfo
     self.early = early
+    self.restoredPeers = known
     self.geometry = metainfo.info.geometry
     self.options = options
     self.selection = selection

@@ -23,7 +23,7 @@ extension TransferRunner {
       jobByHash[magnet.infoHash] = number
       jobs.enter(.fetching(magnet, TransferWatch(goal: plan.goal)), number)
       await refresh(number)
-      tell(.stateChanged(.fetchingMetadata), number)
+      if !magnet.isKnown { tell(.stateChanged(.fetchingMetadata), number) }
       Task { [post] in
         do throws(SessionError) {
           post.yield(.loaded(number, .success(try await magnet.metainfo())))
