@@ -23,6 +23,8 @@ class PeerHost {
   private var freeKeys: [PeerKey] = []
   /// Connections whose handshake is not done.
   final var handshaking: [PeerConnection] = []
+  /// Extensions that peers of ``greetings`` were told of and that we take part in no more.
+  private var withdrawn: [WireExtension] = []
   /// Peers that are owed an extended handshake, which goes behind the bitfield.
   private var greetings: [PeerKey] = []
   /// Peers that are to hear of our DHT node.
@@ -77,7 +79,8 @@ class PeerHost {
   func messageArrived(_ key: PeerKey, _ message: PeerMessage) {}
   func extendedHandshakeReceived(_ key: PeerKey, _ handshake: ExtendedHandshake, from peer: PeerConnection) {}
   func dontHaveArrived(_ key: PeerKey, _ piece: PieceIndex) {}
-  func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) {}
+  /// - Throws: what the connection is to be closed for. It cannot be closed in here: it is being read from.
+  func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) throws(PeerProtocolError) {}
   func activityNoticed(_ key: PeerKey) {}
 
   func payloadReceived(_ key: PeerKey, _ bytes: Int) {}
@@ -225,6 +228,7 @@ class PeerHost {
     other.exchange = nil
     for peer in handshaking { peer.move(to: self) }
     for peer in peers { peer?.move(to: self) }
+    withdrawn = other.extensions.all.filter { extensions[$0.localID] == nil }
     // They hear what has changed: that we have the metadata, and which extensions we take part in.
     greetings = peers.compactMap { peer in
       peer?.reserved.contains(.extensionProtocol) == true ? peer?.key : nil
@@ -248,11 +252,12 @@ class PeerHost {
       peer.send(.extended(id: 0, payload: greeting(for: peer).encoded()))
     }
     greetings.removeAll(keepingCapacity: true)
+    withdrawn = []
   }
 
   private func greeting(for peer: PeerConnection) -> ExtendedHandshake {
     var handshake = ExtendedHandshake()
-    handshake.messages = ExtendedHandshake.messages(of: extensions)
+    handshake.messages = ExtendedHandshake.messages(of: extensions, without: withdrawn)
     handshake.client = context.shared.configuration.userAgent
     handshake.requestQueueLength = Limits.incomingRequests
     handshake.yourAddress = peer.endpoint.address
@@ -273,7 +278,10 @@ class PeerHost {
     context.touch(self)
   }
 
-  final func contactsArrived(_ key: PeerKey, _ message: PeerExchange.Message) {
+  /// - Throws: what the connection is to be closed for.
+  final func contactsArrived(
+    _ key: PeerKey, _ message: PeerExchange.Message
+  ) throws(PeerProtocolError) {
     activityNoticed(key)
     guard exchange != nil else { return }
     let port = context.shared.listenPort.load(ordering: .relaxed)
@@ -281,7 +289,7 @@ class PeerHost {
     switch exchange?.messageReceived(from: key, message, now: now, isOwn: { $0 == own }) {
     case .contacts(let contacts):
       if !contacts.isEmpty { peersFound(contacts.map(\.endpoint), source: .exchange) }
-    case .disconnect: peer(key)?.close(.protocolError, detail: "a flood of peer exchange messages")
+    case .disconnect: throw .tooManyExtensionMessages(extension: PeerExchange.registration.name)
     case .ignored, nil: break
     }
     context.touch(self)

@@ -144,7 +144,7 @@ final class TorrentDriver: PeerHost {
   }
 
   /// A peer wants the metadata (BEP 9), or sends some that nobody asked for.
-  override func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) {
+  override func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) throws(PeerProtocolError) {
     activityNoticed(key)
     guard case .request(let piece) = message, let peer = peer(key),
       let id = peer.remoteID(of: Metadata.registration)
@@ -155,7 +155,7 @@ final class TorrentDriver: PeerHost {
       context.output.append({ Metadata.appendData(piece: piece, of: info, remoteID: id, to: &$0) }, to: peer)
     case .reject:
       context.output.append({ Metadata.appendReject(piece: piece, remoteID: id, to: &$0) }, to: peer)
-    case .disconnect: peer.close(.protocolError, detail: "asks for the metadata again and again")
+    case .disconnect: throw .tooManyExtensionMessages(extension: Metadata.registration.name)
     }
     context.touch(self)
   }
