@@ -4,6 +4,7 @@ import Engine
 extension TransferRunner {
   func follow(_ link: MagnetLink, _ number: Int) {
     guard let session else { return }
+    for warning in link.warnings { logger.warning("\(jobs[number].source): \(warning)") }
     var options = plan.torrent
     options.peers = peers
     Task { [post, options] in

@@ -17,7 +17,7 @@ actor TransferRunner {
   let plan: TransferPlan
   let console: Console
   private let view: any ProgressView
-  private let logger: Logger
+  let logger: Logger
   let printsResults: Bool
   private let inputs: AsyncStream<Input>
   let post: AsyncStream<Input>.Continuation
