@@ -135,8 +135,13 @@ public struct ExtendedHandshake: Hashable, Sendable {
   }
 
   /// Our own handshake's `m`: every extension we take part in, under the id we want to be sent.
-  public static func messages(of registry: ExtensionRegistry) -> [Change] {
+  ///
+  /// - Parameter withdrawn: extensions that an earlier handshake named, and that end with this one.
+  public static func messages(
+    of registry: ExtensionRegistry, without withdrawn: [WireExtension] = []
+  ) -> [Change] {
     registry.all.map { Change(extension: $0, remoteID: $0.localID) }
+      + withdrawn.map { Change(extension: $0, remoteID: 0) }
   }
 }
 

@@ -50,6 +50,8 @@ public enum PeerProtocolError: Error, Hashable, Sendable {
   case unrequestedReject(BlockRequest)
   /// More requests at once than we said we take (BEP 10, `reqq`).
   case tooManyRequests(limit: Int)
+  /// The peer goes on sending far more messages of an extension than anybody has a use for.
+  case tooManyExtensionMessages(extension: String)
 }
 
 extension PeerProtocolError: CustomStringConvertible {
@@ -74,6 +76,7 @@ extension PeerProtocolError: CustomStringConvertible {
     case .badExtendedHandshake(let error): "the extended handshake is malformed: \(error)"
     case .extendedHandshakeIsNotADictionary: "the extended handshake is not a dictionary"
     case .badExtensionMessage(let name, let reason): "a malformed '\(name)' message: \(reason)"
+    case .tooManyExtensionMessages(let name): "a flood of '\(name)' messages"
     case .unrequestedBlock(let block): "a block that was not requested: \(block)"
     case .unrequestedReject(let block): "the rejection of a request that was not made: \(block)"
     case .tooManyRequests(let limit): "more than \(limit) requests at once"

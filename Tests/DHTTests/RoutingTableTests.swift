@@ -135,6 +135,19 @@ import TorrentModel
     #expect(table.slot(of: own) == nil, "we are no node of ours")
   }
 
+  @Test func networksOfVersion6() {
+    var random = SeededRandom(seed: 6)
+    var table = RoutingTable(ownID: NodeID(using: &random), rules: Self.rules, now: Self.minutes(0))
+    func offer(_ address: String) -> Int {
+      let endpoint = Endpoint(address: IPAddress(address)!, port: 6881)
+      table.nodeReplied(NodeID(using: &random), at: endpoint, roundTrip: nil, now: Self.minutes(0))
+      return table.count
+    }
+    #expect(offer("2a00:1:2:3::1") == 1)
+    #expect(offer("2a00:1:2:3:ffff::9") == 1, "a /64 is one node of a bucket")
+    #expect(offer("2a00:1:2:4::1") == 2)
+  }
+
   /// Whatever happens, the table keeps its rules, and finds what is closest.
   @Test(arguments: 1...6) func drawn(_ seed: Int) {
     var random = SeededRandom(seed: UInt64(seed))

@@ -37,6 +37,20 @@ struct MagnetTests {
     }
   }
 
+  @Test("fields that make no sense are told of, and no more", .needs(.spate))
+  func warnings() async throws {
+    try await withSandbox { sandbox in
+      let hash = String(repeating: "ab", count: 20)
+      let ended = try await Spate.run(
+        [
+          "download", "magnet:?xt=urn:btih:\(hash)&x.pe=nohost&tr=", "--bind",
+          Address(.v4, Role.leecher).host, "--timeout", "1s", "--progress", "none",
+        ], in: sandbox)
+      #expect(ended.status == .code(6), "\(ended.errors)")
+      #expect(ended.errors.contains(#""x.pe""#) && ended.errors.contains(#""tr""#), "\(ended.errors)")
+    }
+  }
+
   @Test(
     "a torrent is saved, and its files are listed, without a download",
     .needs(.spate, .libtorrent, .mktorrent))

@@ -134,6 +134,23 @@ import TorrentModel
     #expect(try ExtendedHandshake.decode(broken.span, registry: registry).client == "\u{fffd}A\u{fffd}")
   }
 
+  /// What becomes private takes back what was offered before: whoever applies both handshakes has nothing left.
+  @Test func extensionsAreWithdrawn() throws {
+    var remote = RemoteExtensions()
+    var ours = ExtendedHandshake()
+    ours.messages = ExtendedHandshake.messages(of: .standard)
+    remote.apply(try ExtendedHandshake.decode(ours.encoded().span, registry: .standard))
+    #expect(remote[PeerExchange.registration] == PeerExchange.registration.localID)
+    ours.messages = ExtendedHandshake.messages(
+      of: .privateTorrent, without: [Metadata.registration, PeerExchange.registration])
+    #expect(
+      String(decoding: ours.encoded(), as: UTF8.self)
+        == "d1:md11:lt_donthavei1e11:ut_metadatai0e6:ut_pexi0eee")
+    remote.apply(try ExtendedHandshake.decode(ours.encoded().span, registry: .standard))
+    #expect(remote[PeerExchange.registration] == nil && remote[Metadata.registration] == nil)
+    #expect(remote[DontHave.registration] == DontHave.registration.localID)
+  }
+
   @Test func whatIsNoDictionaryIsRefused() {
     for text in ["le", "i5e", "4:spam"] {
       #expect(throws: PeerProtocolError.extendedHandshakeIsNotADictionary) { try decode(text) }

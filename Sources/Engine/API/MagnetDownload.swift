@@ -1,5 +1,6 @@
 import Metainfo
 import Reactor
+import Swarm
 import TorrentModel
 
 /// A magnet link in a session: its metadata is being fetched from peers (BEP 9).
@@ -15,21 +16,27 @@ public final class MagnetDownload: Sendable {
   public let link: MagnetLink
   /// Metadata that an earlier run has kept.
   let kept: TorrentMetainfo?
+  /// Peers that it has kept beside the metadata.
+  let knownPeers: [PeerRecord]
   let driver: LoopBound<MagnetDriver>?
   let host: LoopBound<PeerHost>?
   let home: LoopHome
 
   init(
-    _ link: MagnetLink, infoHash: InfoHash, kept: TorrentMetainfo?, driver: LoopBound<MagnetDriver>?,
-    host: LoopBound<PeerHost>?, home: LoopHome
+    _ link: MagnetLink, infoHash: InfoHash, kept: TorrentMetainfo?, knownPeers: [PeerRecord] = [],
+    driver: LoopBound<MagnetDriver>?, host: LoopBound<PeerHost>?, home: LoopHome
   ) {
     self.infoHash = infoHash
     self.link = link
     self.kept = kept
+    self.knownPeers = knownPeers
     self.driver = driver
     self.host = host
     self.home = home
   }
+
+  /// Whether the metadata is there from an earlier run, so that nothing has to be fetched.
+  public var isKnown: Bool { kept != nil }
 
   /// Waits for the metadata.
   /// - Throws: `.unusableMetadata` when it does not describe a torrent that can be used, `.shutDown` when the link was removed

@@ -3,6 +3,7 @@ import Metainfo
 import PeerWire
 import Reactor
 import Storage
+import Swarm
 import Synchronization
 import TorrentModel
 
@@ -184,7 +185,7 @@ public actor Session {
         newcomers[home].append(
           Newcomer(
             number: number, metainfo: metainfo, options: options, selection: selection,
-            early: magnet?.driver))
+            known: magnet?.knownPeers ?? [], early: magnet?.driver))
       } catch {
         results[number] = .failure(error)
       }
@@ -196,7 +197,7 @@ public actor Session {
           Torrent(
             TorrentDriver(
               newcomer.metainfo, options: newcomer.options, selection: newcomer.selection, binding: binding,
-              context: context, early: newcomer.early?.value),
+              context: context, known: newcomer.known, early: newcomer.early?.value),
             home: home)
         }
       }
@@ -217,6 +218,7 @@ public actor Session {
     let metainfo: TorrentMetainfo
     let options: TorrentOptions
     let selection: FileSelection
+    let known: [PeerRecord]
     let early: LoopBound<MagnetDriver>?
   }
 
@@ -240,22 +242,34 @@ public actor Session {
     let home = homes[(torrentsByHash.count + magnetsByHash.count) % homes.count]
     let binding = binding
     let folder = shared.configuration.resumeFolder
-    let kept = await Task.detached { folder.flatMap { MetadataFiles.load(infoHash, link: link, in: $0) } }
-      .value
+    let (kept, known) = await Task.detached {
+      guard let folder else { return (TorrentMetainfo?.none, [PeerRecord]()) }
+      return (
+        MetadataFiles.load(infoHash, link: link, in: folder), MetadataFiles.loadPeers(infoHash, in: folder)
+      )
+    }.value
+    guard !isShutDown else { throw .shutDown }
     if let kept {
-      let magnet = MagnetDownload(link, infoHash: infoHash, kept: kept, driver: nil, host: nil, home: home)
+      let magnet = MagnetDownload(
+        link, infoHash: infoHash, kept: kept, knownPeers: kept.info.isPrivate ? [] : known, driver: nil,
+        host: nil, home: home)
       magnetsByHash[infoHash] = magnet
       return magnet
     }
-    let known = await Task.detached { folder.map { MetadataFiles.loadPeers(infoHash, in: $0) } ?? [] }.value
-    guard !isShutDown else { throw .shutDown }
     let magnet = await home.loop.run {
       let driver = MagnetDriver(
         link, infoHash: infoHash, options: options, known: known, binding: binding, context: home.context)
       if let folder {
-        driver.whenDone { result in
-          if case .success(let metainfo) = result {
-            Task.detached { MetadataFiles.save(metainfo, in: folder) }
+        driver.keepPeers = { records in
+          Task.detached { MetadataFiles.savePeers(records, infoHash, in: folder) }
+        }
+        driver.whenDone { [unowned driver] result in
+          guard case .success(let metainfo) = result else { return }
+          // The torrent has no record of its own before it has a piece.
+          let peers = driver.peerRecords
+          Task.detached {
+            MetadataFiles.savePeers(peers, infoHash, in: folder)
+            MetadataFiles.save(metainfo, in: folder)
           }
         }
       }

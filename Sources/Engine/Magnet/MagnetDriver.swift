@@ -15,6 +15,9 @@ final class MagnetDriver: PeerHost {
   private(set) var result: Result<TorrentMetainfo, SessionError>?
   private var waiting: [(Result<TorrentMetainfo, SessionError>) -> Void] = []
   private var isClosed = false
+  /// Told of the known peers now and then, for a run that comes after one that was cut short.
+  var keepPeers: ([PeerRecord]) -> Void = { _ in }
+  private var keepAt = Moment.distantFuture
 
   /// On the loop. Starts at once.
   init(
@@ -69,6 +72,7 @@ final class MagnetDriver: PeerHost {
 
   override func peerJoined(_ key: PeerKey, _ profile: PeerProfile) {
     swarmBeforeMetadata.peerConnected(key, profile, now: now)
+    peersChanged()
   }
 
   override func peerLeft(_ key: PeerKey, _ reason: DisconnectReason) {
@@ -81,6 +85,13 @@ final class MagnetDriver: PeerHost {
 
   override func peersFound(_ endpoints: [Endpoint], source: PeerSource) {
     swarmBeforeMetadata.peersDiscovered(endpoints, source: source, now: now)
+    peersChanged()
+  }
+
+  /// They are kept soon, whatever else comes.
+  private func peersChanged() {
+    guard keepAt == .distantFuture else { return }
+    keepAt = now + .seconds(max(1, context.shared.configuration.resumeInterval))
   }
 
   override func externalEndpointFound(_ endpoint: Endpoint) {
@@ -160,10 +171,17 @@ final class MagnetDriver: PeerHost {
     }
   }
 
-  override var nextDeadline: Moment { isClosed ? .distantFuture : swarmBeforeMetadata.nextDeadline }
+  override var nextDeadline: Moment {
+    isClosed ? .distantFuture : min(swarmBeforeMetadata.nextDeadline, keepAt)
+  }
 
   override func woke(now: Moment) {
-    if !isClosed, swarmBeforeMetadata.nextDeadline <= now { swarmBeforeMetadata.tick(now: now) }
+    guard !isClosed else { return }
+    if swarmBeforeMetadata.nextDeadline <= now { swarmBeforeMetadata.tick(now: now) }
+    if keepAt <= now {
+      keepAt = .distantFuture
+      keepPeers(peerRecords)
+    }
   }
 
   // MARK: Counts

@@ -3,8 +3,8 @@ import Metainfo
 import Swarm
 import TorrentModel
 
-/// What is kept of magnet links in the folder of resume records: the metadata once it has come, and the peers found while it
-/// had not. Files are small; all of it is called off the loops.
+/// What is kept of magnet links in the folder of resume records: the metadata once it has come, and the peers found until it
+/// had. Files are small; all of it is called off the loops.
 enum MetadataFiles {
   private static func path(_ infoHash: InfoHash, _ ending: String, in folder: String) -> URL {
     URL(filePath: folder).appending(path: "\(infoHash.hex).\(ending)")
@@ -23,7 +23,6 @@ enum MetadataFiles {
 
   static func save(_ metainfo: TorrentMetainfo, in folder: String) {
     write(metainfo.encoded(), to: path(metainfo.info.infoHash, "torrent", in: folder), folder)
-    try? FileManager.default.removeItem(at: path(metainfo.info.infoHash, "peers", in: folder))
   }
 
   static func loadPeers(_ infoHash: InfoHash, in folder: String) -> [PeerRecord] {

@@ -135,7 +135,7 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   private func sendHandshake() {
     var bytes: [UInt8] = []
     var reserved = ReservedBits.supported
-    if context.shared.discovery?.hasDHT == true { reserved.insert(.dht) }
+    if !host.isPrivate, context.shared.discovery?.hasDHT == true { reserved.insert(.dht) }
     Handshake(reserved: reserved, infoHash: host.infoHash, peerID: context.shared.peerID).append(to: &bytes)
     connection?.write(copying: bytes.span)
   }
@@ -273,9 +273,9 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     case DontHave.registration.localID:
       host.dontHaveArrived(key, try DontHave.decode(payload, pieceCount: host.pieceGeometry?.pieceCount))
     case Metadata.registration.localID where host.extensions[id] != nil:
-      if let message = try Metadata.decode(payload) { host.metadataArrived(key, message) }
+      if let message = try Metadata.decode(payload) { try host.metadataArrived(key, message) }
     case PeerExchange.registration.localID where host.extensions[id] != nil:
-      host.contactsArrived(key, try PeerExchange.decode(payload))
+      try host.contactsArrived(key, try PeerExchange.decode(payload))
     default: break
     }
   }

@@ -23,12 +23,16 @@ class PeerHost {
   private var freeKeys: [PeerKey] = []
   /// Connections whose handshake is not done.
   final var handshaking: [PeerConnection] = []
+  /// Extensions that peers of ``greetings`` were told of and that we take part in no more.
+  private var withdrawn: [WireExtension] = []
   /// Peers that are owed an extended handshake, which goes behind the bitfield.
   private var greetings: [PeerKey] = []
   /// Peers that are to hear of our DHT node.
   private var portsOwed: [PeerKey] = []
   /// Exists while anybody is connected.
   private var exchange: PeerExchangeMachine?
+  /// Peers come from its trackers only (BEP 27).
+  final let isPrivate: Bool
   /// False for private torrents, and where the user wants none.
   private let usesExchange: Bool
   final var random: SeededRandom
@@ -43,6 +47,7 @@ class PeerHost {
     self.context = context
     self.infoHash = infoHash
     self.binding = binding
+    self.isPrivate = isPrivate
     let configuration = context.shared.configuration
     random = SeededRandom(seed: configuration.randomSeed ?? UInt64.random(in: .min ... .max))
     usesExchange = !isPrivate && configuration.usesPeerExchange
@@ -77,7 +82,8 @@ class PeerHost {
   func messageArrived(_ key: PeerKey, _ message: PeerMessage) {}
   func extendedHandshakeReceived(_ key: PeerKey, _ handshake: ExtendedHandshake, from peer: PeerConnection) {}
   func dontHaveArrived(_ key: PeerKey, _ piece: PieceIndex) {}
-  func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) {}
+  /// - Throws: what the connection is to be closed for. It cannot be closed in here: it is being read from.
+  func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) throws(PeerProtocolError) {}
   func activityNoticed(_ key: PeerKey) {}
 
   func payloadReceived(_ key: PeerKey, _ bytes: Int) {}
@@ -161,7 +167,9 @@ class PeerHost {
     context.touch(self)
     context.shared.report(.peerConnected(infoHash, peer.endpoint, client: peer.client))
     if handshake.reserved.contains(.extensionProtocol) { greetings.append(key) }
-    if handshake.reserved.contains(.dht), context.shared.discovery?.dhtPort != nil { portsOwed.append(key) }
+    if !isPrivate, handshake.reserved.contains(.dht), context.shared.discovery?.dhtPort != nil {
+      portsOwed.append(key)
+    }
     return key
   }
 
@@ -225,6 +233,7 @@ class PeerHost {
     other.exchange = nil
     for peer in handshaking { peer.move(to: self) }
     for peer in peers { peer?.move(to: self) }
+    withdrawn = other.extensions.all.filter { extensions[$0.localID] == nil }
     // They hear what has changed: that we have the metadata, and which extensions we take part in.
     greetings = peers.compactMap { peer in
       peer?.reserved.contains(.extensionProtocol) == true ? peer?.key : nil
@@ -248,11 +257,12 @@ class PeerHost {
       peer.send(.extended(id: 0, payload: greeting(for: peer).encoded()))
     }
     greetings.removeAll(keepingCapacity: true)
+    withdrawn = []
   }
 
   private func greeting(for peer: PeerConnection) -> ExtendedHandshake {
     var handshake = ExtendedHandshake()
-    handshake.messages = ExtendedHandshake.messages(of: extensions)
+    handshake.messages = ExtendedHandshake.messages(of: extensions, without: withdrawn)
     handshake.client = context.shared.configuration.userAgent
     handshake.requestQueueLength = Limits.incomingRequests
     handshake.yourAddress = peer.endpoint.address
@@ -273,7 +283,10 @@ class PeerHost {
     context.touch(self)
   }
 
-  final func contactsArrived(_ key: PeerKey, _ message: PeerExchange.Message) {
+  /// - Throws: what the connection is to be closed for.
+  final func contactsArrived(
+    _ key: PeerKey, _ message: PeerExchange.Message
+  ) throws(PeerProtocolError) {
     activityNoticed(key)
     guard exchange != nil else { return }
     let port = context.shared.listenPort.load(ordering: .relaxed)
@@ -281,7 +294,7 @@ class PeerHost {
     switch exchange?.messageReceived(from: key, message, now: now, isOwn: { $0 == own }) {
     case .contacts(let contacts):
       if !contacts.isEmpty { peersFound(contacts.map(\.endpoint), source: .exchange) }
-    case .disconnect: peer(key)?.close(.protocolError, detail: "a flood of peer exchange messages")
+    case .disconnect: throw .tooManyExtensionMessages(extension: PeerExchange.registration.name)
     case .ignored, nil: break
     }
     context.touch(self)

@@ -15,7 +15,7 @@ extension TorrentDriver {
   }
 
   func storageOpened(_ result: OpenResult) {
-    if let data = result.userData { restoredPeers = PeerRecord.decode(data.span) }
+    if let data = result.userData { restoredPeers = PeerRecord.decode(data.span) + restoredPeers }
     if let problem = result.recordProblem { context.shared.report(.warning(infoHash, problem.description)) }
     failure = nil
     retryAt = .distantFuture

@@ -54,14 +54,17 @@ final class TorrentDriver: PeerHost {
 
   /// On the loop. Starts opening the files.
   ///
-  /// - Parameter early: the magnet link that the metadata came from: its connections go on.
+  /// - Parameters:
+  ///   - known: peers of an earlier run.
+  ///   - early: the magnet link that the metadata came from: its connections go on.
   init(
     _ metainfo: TorrentMetainfo, options: TorrentOptions, selection: FileSelection, binding: LocalBinding,
-    context: LoopContext, early: MagnetDriver? = nil
+    context: LoopContext, known: [PeerRecord] = [], early: MagnetDriver? = nil
   ) {
     let infoHash = metainfo.info.infoHash
     self.metainfo = metainfo
     self.early = early
+    self.restoredPeers = known
     self.geometry = metainfo.info.geometry
     self.options = options
     self.selection = selection
@@ -143,7 +146,7 @@ final class TorrentDriver: PeerHost {
   }
 
   /// A peer wants the metadata (BEP 9), or sends some that nobody asked for.
-  override func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) {
+  override func metadataArrived(_ key: PeerKey, _ message: Metadata.Message) throws(PeerProtocolError) {
     activityNoticed(key)
     guard case .request(let piece) = message, let peer = peer(key),
       let id = peer.remoteID(of: Metadata.registration)
@@ -154,7 +157,7 @@ final class TorrentDriver: PeerHost {
       context.output.append({ Metadata.appendData(piece: piece, of: info, remoteID: id, to: &$0) }, to: peer)
     case .reject:
       context.output.append({ Metadata.appendReject(piece: piece, remoteID: id, to: &$0) }, to: peer)
-    case .disconnect: peer.close(.protocolError, detail: "asks for the metadata again and again")
+    case .disconnect: throw .tooManyExtensionMessages(extension: Metadata.registration.name)
     }
     context.touch(self)
   }

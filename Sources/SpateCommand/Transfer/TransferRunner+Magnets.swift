@@ -4,6 +4,7 @@ import Engine
 extension TransferRunner {
   func follow(_ link: MagnetLink, _ number: Int) {
     guard let session else { return }
+    for warning in link.warnings { logger.warning("\(jobs[number].source): \(warning)") }
     var options = plan.torrent
     options.peers = peers
     Task { [post, options] in
@@ -23,7 +24,7 @@ extension TransferRunner {
       jobByHash[magnet.infoHash] = number
       jobs.enter(.fetching(magnet, TransferWatch()), number)
       await refresh(number)
-      tell(.stateChanged(.fetchingMetadata), number)
+      if !magnet.isKnown { tell(.stateChanged(.fetchingMetadata), number) }
       Task { [post] in
         do throws(SessionError) {
           post.yield(.described(Loaded(number: number, result: .success(try await magnet.metainfo()))))

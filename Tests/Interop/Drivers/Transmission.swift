@@ -6,6 +6,10 @@ import Foundation
 /// created, and 127.0.0.0/8 and ::1 are refused as peers.
 struct Transmission: Client {
   var authority: URL?
+  /// Whether it tells peers of each other.
+  var exchangesPeers = false
+  /// KiB a second.
+  var downloadLimit: Int?
 
   private func start(_ name: String, _ folder: URL, _ address: Address, _ sandbox: Sandbox) async throws
     -> (child: Child, remote: [String])
@@ -19,10 +23,11 @@ struct Transmission: Client {
       "bind-address-ipv6": address.family == .v6 ? address.host : elsewhere,
       "peer-port": address.port, "peer-port-random-on-start": false, "rpc-bind-address": "127.0.0.1",
       "rpc-port": 9000 + address.number, "rpc-whitelist-enabled": false, "rpc-host-whitelist-enabled": false,
-      "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+      "dht-enabled": false, "lpd-enabled": false, "pex-enabled": exchangesPeers, "utp-enabled": false,
       "port-forwarding-enabled": false, "blocklist-enabled": false, "encryption": 0, "preallocation": 0,
       "rename-partial-files": false, "download-dir": folder.path, "ratio-limit-enabled": false,
       "download-queue-enabled": false, "seed-queue-enabled": false, "message-level": 2,
+      "speed-limit-down-enabled": downloadLimit != nil, "speed-limit-down": downloadLimit ?? 0,
     ]
     let data = try JSONSerialization.data(withJSONObject: settings)
     try data.write(to: home.appending(path: "settings.json"))
@@ -61,6 +66,15 @@ struct Transmission: Client {
     try await wait(
       name, remote, ["State: Seeding", "State: Idle\n  Location: \(folder.path)\n  Percent Done: 100%"],
       within: .seconds(30), "transmission seeds", sandbox)
+    return child
+  }
+
+  /// Starts it with nothing, to download into `folder` until it is stopped.
+  func leech(_ torrent: URL, into folder: URL, at address: Address, in sandbox: Sandbox) async throws -> Child
+  {
+    let name = "transmission-leech"
+    let (child, remote) = try await start(name, folder, address, sandbox)
+    try await sandbox.run("\(name)-remote", remote + ["-a", torrent.path])
     return child
   }
 

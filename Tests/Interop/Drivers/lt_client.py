@@ -102,15 +102,19 @@ def run(arguments):
     wanted = lt.add_torrent_params()
     wanted.ti = lt.torrent_info(arguments.torrent)
     wanted.save_path = arguments.save
-    # Neither paused nor queued, no peer exchange; `seed_mode` would trust the files unread, so it stays off.
-    wanted.flags = lt.torrent_flags.disable_pex
+    # Neither paused nor queued; `seed_mode` would trust the files unread, so it stays off.
+    wanted.flags = 0
+    if not arguments.pex:
+        wanted.flags |= lt.torrent_flags.disable_pex
     if not arguments.node:
         wanted.flags |= lt.torrent_flags.disable_dht
     if not arguments.lsd:
         wanted.flags |= lt.torrent_flags.disable_lsd
     if arguments.no_tracker:
         wanted.trackers = []
-    # The session's own limit is not for peers of private networks, which all peers here are.
+    # The session's own limits are not for peers of private networks, which all peers here are.
+    if arguments.download_limit:
+        wanted.download_limit = arguments.download_limit
     if arguments.upload_limit:
         wanted.upload_limit = arguments.upload_limit
     handle = session.add_torrent(wanted)
@@ -331,6 +335,7 @@ def main():
     one.add_argument("--peer", action="append", default=[])
     one.add_argument("--no-tracker", action="store_true")
     one.add_argument("--lsd", action="store_true")
+    one.add_argument("--pex", action="store_true")
     one.add_argument("--node", action="append", default=[], help="switches the DHT on")
     one.add_argument("--encryption", choices=["off", "allow", "require"], default="off")
     one.add_argument("--utp", action="store_true")
