@@ -81,7 +81,7 @@ perf: release
 # For CI: every scenario briefly, and the counts that noise does not touch held against a stored report. Never times.
 # After a change that is meant to move them: make perf-check PERF_CHECK=--save
 PERF_CHECK ?= --compare
-perf-check: release
+perf-check: release perf-packages
 	$(SWIFT) run --package-path Perf -c release perf all --quick --size 128M --items 1000 --warm 1 --peer spate --runs 1 --gate counts \
 	  $(PERF_CHECK) Perf/baseline.json
 
