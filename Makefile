@@ -78,10 +78,11 @@ perf-packages: packages
 perf: release
 	$(SWIFT) run --package-path Perf -c release perf all --quick
 
-# For CI: every scenario briefly, and the counts that noise does not touch held against a stored report. Never times.
+# For CI: the harness's own tests, every scenario briefly, and the counts that noise does not touch held against a stored report. Never times.
 # After a change that is meant to move them: make perf-check PERF_CHECK=--save
 PERF_CHECK ?= --compare
 perf-check: release perf-packages
+	$(SWIFT) test --package-path Perf
 	$(SWIFT) run --package-path Perf -c release perf all --quick --size 128M --items 1000 --warm 1 --peer spate --runs 1 --gate counts \
 	  $(PERF_CHECK) Perf/baseline.json
 

@@ -93,12 +93,27 @@ struct ComparisonTests {
   }
 
   @Test func countsMayGrowByATenthAndAHair() {
-    #expect(Comparison().findings(report(syscalls: 0.44, mallocs: 0.03), against: report()).isEmpty)
-    let found = Comparison().findings(report(syscalls: 0.5, mallocs: 0.04), against: report())
+    #expect(Comparison().findings(report(syscalls: 0.44, mallocs: 0.04), against: report()).isEmpty)
+    let found = Comparison().findings(report(syscalls: 0.5, mallocs: 0.05), against: report())
     #expect(found.count == 4)
     #expect(
       found.first == Comparison.Finding(what: "download spate: system calls per block", before: 0.4, now: 0.5)
     )
+  }
+
+  @Test func aCopyOfEachBlockIsFoundAndAFewAreNot() {
+    var few = report()
+    var each = report()
+    var before = report()
+    for i in before.outcomes.indices {
+      before.outcomes[i].counts?.copiedShare = 0.003
+      few.outcomes[i].counts?.copiedShare = 0.025
+      each.outcomes[i].counts?.copiedShare = 1
+    }
+    #expect(Comparison().findings(few, against: before).isEmpty)
+    #expect(
+      Comparison().findings(each, against: before).map(\.what).first
+        == "download spate: share of payload copied")
   }
 
   @Test func scenariosOwnCountsAreHeld() {
