@@ -22,7 +22,8 @@ public enum BlockPoolError: Error, Hashable, Sendable, CustomStringConvertible {
 /// One slab of page-aligned 16 KiB blocks: every payload byte of the process lives here between socket and disk.
 ///
 /// The kernel writes a received block into the slab once and reads it from there once. The slab is mapped at start and
-/// touched lazily; the free list is last-in first-out, so resident memory follows what is really in use at once.
+/// touched lazily (in steps of 2 MiB where the system has huge pages); the free list is last-in first-out, so resident
+/// memory follows what is really in use at once.
 ///
 /// Any thread may take and give back blocks; batches take the lock once. Whoever holds a block's id, or its
 /// ``BlockLease``, is alone in touching its bytes, or shares them read-only by agreement: the pool does not check this.
