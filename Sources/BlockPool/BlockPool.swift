@@ -189,14 +189,6 @@ public final class BlockPool: @unchecked Sendable {
     var span = unsafe MutableRawSpan(_unsafeStart: address(of: id), byteCount: count)
     return try body(&span)
   }
-
-  /// Tells the system that the bytes of all free blocks may be forgotten; resident memory falls, the address space stays.
-  /// For quiet times: touching a block again costs a page fault per 4 KiB.
-  public func trim() {
-    state.withLock { state in
-      for id in state.free { unsafe madvise(address(of: id), BlockPool.blockLength, MADV_DONTNEED) }
-    }
-  }
 }
 
 /// Sole ownership of one block. Given back to its pool when it goes out of scope, unless ``detach()`` hands the number
