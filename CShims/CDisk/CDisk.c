@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,21 @@ bool spate_disk_prefers_reserved(int file) {
   if (fstatfs(file, &status) < 0) return false;
   // ext2, ext3 and ext4 share a number; the first two refuse to reserve, which is handled where it happens.
   return status.f_type == EXT4_SUPER_MAGIC || status.f_type == XFS_SUPER_MAGIC;
+}
+
+const int spate_disk_direct_flag = O_DIRECT;
+
+uint32_t spate_disk_direct_alignment(int file) {
+#ifdef STATX_DIOALIGN
+  struct statx status;
+  if (statx(file, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) < 0) return 0;
+  if (!(status.stx_mask & STATX_DIOALIGN) || !status.stx_dio_offset_align) return 0;
+  uint32_t memory = status.stx_dio_mem_align, offset = status.stx_dio_offset_align;
+  return memory > offset ? memory : offset;
+#else
+  (void)file;
+  return 0;
+#endif
 }
 
 ssize_t spate_disk_read_at_hand(int file, const struct iovec *vectors, int count, int64_t offset) {

@@ -48,6 +48,17 @@ extension TorrentFailure {
   }
 }
 
+extension WriteMode {
+  init(_ mode: DiskWriteMode) {
+    self =
+      switch mode {
+      case .auto: .automatic
+      case .cached: .cached
+      case .direct: .direct
+      }
+  }
+}
+
 extension FileAllocation {
   init(_ mode: AllocationMode) {
     self =

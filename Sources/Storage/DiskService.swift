@@ -16,10 +16,14 @@ public final class DiskService: Sendable {
   public var relievedBlocks: Int { core.tuning.feedWater }
   private let core: DiskCore
   private let threads: Lock<[Thread]>
+  /// They end after the workers, who wait for them.
+  private let writerThreads: Lock<[Thread]>
   private let reserved: [BlockID]
 
   /// Threads that read for upload: with data that is not cached, how many reads the device sees at once.
   static let readers = 4
+  /// Threads that write past the page cache: how many writes the device sees at once. A third gains nothing.
+  static let writers = 2
   /// Threads for jobs on whole torrents.
   static let controllers = 2
 
@@ -27,15 +31,16 @@ public final class DiskService: Sendable {
   ///   - workers: threads that hash and write pieces. A piece belongs to one of them.
   ///   - checkers: threads for `check` and `hash`; nil is one for each core.
   ///   - fileLimit: files to have open at once; nil is half of what `RLIMIT_NOFILE` allows.
+  ///   - writes: which way verified data goes to the device.
   /// - Precondition: the pool has at least 16 blocks to spare for each worker and checker.
   public convenience init(
     pool: BlockPool, workers: Int, checkers: Int? = nil, fileSystem: any FileSystem = RealFileSystem(),
-    fileLimit: Int? = nil
+    fileLimit: Int? = nil, writes: WriteMode = .automatic
   ) {
     let checkers = checkers ?? coreCount()
     self.init(
       pool: pool, workers: workers, checkers: checkers, fileSystem: fileSystem, fileLimit: fileLimit,
-      tuning: DiskTuning(capacity: pool.capacity, workers: workers, checkers: checkers))
+      tuning: DiskTuning(capacity: pool.capacity, workers: workers, checkers: checkers, writes: writes))
   }
 
   init(
@@ -58,13 +63,14 @@ public final class DiskService: Sendable {
       defer { rest = rest.dropFirst(count) }
       return Array(rest.prefix(count))
     }
-    var threads: [Thread] = []
-    func start(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    func thread(_ name: String, _ body: @escaping @Sendable () -> Void) -> Thread {
       guard let thread = Thread(name: name, body) else {
         preconditionFailure("the system has no thread left")
       }
-      threads.append(thread)
+      return thread
     }
+    var threads: [Thread] = []
+    func start(_ name: String, _ body: @escaping @Sendable () -> Void) { threads.append(thread(name, body)) }
     for number in 0..<workers {
       let blocks = scratch(tuning.workerScratch)
       start("spate-piece-\(number)") { PieceWorker(core: core, number: number, scratch: blocks).run() }
@@ -78,6 +84,10 @@ public final class DiskService: Sendable {
       start("spate-files-\(number)") { Controller(core: core).run() }
     }
     self.threads = Lock(threads)
+    self.writerThreads = Lock(
+      (0..<DiskService.writers).map { number in
+        thread("spate-write-\(number)") { DirectWriter(core: core).run() }
+      })
   }
 
   /// Hands over a batch: once per turn of a loop. The array is emptied and keeps its space. Jobs of one torrent keep
@@ -124,6 +134,12 @@ public final class DiskService: Sendable {
     guard !threads.isEmpty else { return }
     core.close()
     for thread in threads { thread.join() }
+    core.writeQueue.close()
+    let writers = writerThreads.withLock { threads in
+      defer { threads = [] }
+      return threads
+    }
+    for thread in writers { thread.join() }
     core.releaseStragglers()
     core.pool.release(reserved)
   }

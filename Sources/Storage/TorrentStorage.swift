@@ -31,6 +31,8 @@ public final class TorrentStorage: Sendable {
   let gate: Lock<Gate>
   /// Blocks are not taken: not opened yet, closed, or failed.
   let isStopped = Atomic<Bool>(true)
+  /// What decides which way its writes go.
+  let writing = WriteGauge()
   /// How many `check` and `hash` jobs were posted and were started, and up to which of them all are cancelled.
   let longJobs = Atomic<Int>(0)
   let startedLongJobs = Atomic<Int>(0)

@@ -6,13 +6,16 @@ import Synchronization
 /// The real file system, with faults put in front of it.
 final class FaultyFileSystem: FileSystem {
   enum Call: Hashable, Sendable {
-    case write, read, readAtHand, sync, syncAll, reserve, setSize, open, rename, copy, remove, writeBytes
+    case write, directWrite, openDirect, read, readAtHand, sync, syncAll, reserve, setSize, open, rename,
+      copy, remove, writeBytes
   }
 
   /// Asked before each call of a kind: an `errno` value, or zero to let it through. May sleep.
   private let rules = Lock<[Call: @Sendable (String) -> CInt]>([:])
   private let shortReads = Atomic<Bool>(false)
   private let counts = Lock<[Call: Int]>([:])
+  /// Descriptors that were opened for writes past the page cache.
+  private let direct = Lock<Set<CInt>>([])
   private let pretendedlyClosed = Lock<[CInt]?>(nil)
   private let real = RealFileSystem()
 
@@ -35,7 +38,7 @@ final class FaultyFileSystem: FileSystem {
   func write(_ segments: Span<BlockSegment>, of pool: BlockPool, to file: CInt, at offset: Int64)
     throws(SystemError)
   {
-    try meet(.write)
+    try meet(direct.withLock { $0.contains(file) } ? .directWrite : .write)
     try real.write(segments, of: pool, to: file, at: offset)
   }
   func read(
@@ -68,6 +71,7 @@ final class FaultyFileSystem: FileSystem {
     real.willRead(file, offset: offset, length: length)
   }
   func close(_ file: CInt) {
+    direct.withLock { _ = $0.remove(file) }
     let isNoted = pretendedlyClosed.withLock { list in
       list?.append(file)
       return list != nil
@@ -102,6 +106,12 @@ final class FaultyFileSystem: FileSystem {
   func open(_ path: String, below folder: CInt, for access: FileAccess) throws(SystemError) -> CInt {
     try meet(.open, path)
     return try real.open(path, below: folder, for: access)
+  }
+  func openDirect(_ path: String, below folder: CInt) throws(SystemError) -> CInt {
+    try meet(.openDirect, path)
+    let file = try real.openDirect(path, below: folder)
+    direct.withLock { _ = $0.insert(file) }
+    return file
   }
   func status(of path: String, below folder: CInt, followingLink: Bool) throws(SystemError) -> FileStatus? {
     try real.status(of: path, below: folder, followingLink: followingLink)

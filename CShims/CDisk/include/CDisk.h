@@ -15,6 +15,13 @@ int spate_disk_reserve(int file, int64_t offset, int64_t length, bool keeps_size
 // reserving costs (tmpfs fills pages, btrfs gives up compression and copy-on-write) or is not possible at all.
 bool spate_disk_prefers_reserved(int file);
 
+// O_DIRECT.
+extern const int spate_disk_direct_flag;
+
+// The largest of the multiples that offsets, lengths and memory addresses of a file opened with O_DIRECT must be of; 0 when
+// there is no such thing for this file or the system does not say.
+uint32_t spate_disk_direct_alignment(int file);
+
 // Reads what the page cache holds, never waiting for the device. Returns the bytes, fewer where the next ones are not in
 // memory, 0 at the end of the file, or a negated errno: EAGAIN when nothing is at hand, EOPNOTSUPP when the file system
 // cannot tell.

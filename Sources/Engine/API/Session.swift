@@ -74,7 +74,8 @@ public actor Session {
     let (stream, continuation) = AsyncStream<SessionEvent>.makeStream(bufferingPolicy: .bufferingNewest(4096))
     events = stream
     let shared = SessionShared(
-      configuration: configuration, pool: pool, disk: DiskService(pool: pool, workers: workers),
+      configuration: configuration, pool: pool,
+      disk: DiskService(pool: pool, workers: workers, writes: WriteMode(configuration.diskWrites)),
       peerID: PeerID(prefix: Release.peerIDPrefix, using: &random),
       announceKey: UInt32.random(in: 1 ... .max, using: &random),
       tls: tls, continuation: continuation)
@@ -408,6 +409,9 @@ public actor Session {
       }
       result.counters.add(counters)
     }
+    let disk = shared.disk.statistics
+    result.counters.writtenBytes = disk.writtenBytes
+    result.counters.directBytes = disk.directBytes
     return result
   }
 
@@ -477,6 +481,8 @@ extension DataPathCounters {
     blocksSent += other.blocksSent
     receiveCalls += other.receiveCalls
     copiedBytes += other.copiedBytes
+    writtenBytes += other.writtenBytes
+    directBytes += other.directBytes
     loopTurns += other.loopTurns
     timerLatenessNanoseconds = max(timerLatenessNanoseconds, other.timerLatenessNanoseconds)
     longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)

@@ -13,6 +13,8 @@ public struct SessionConfiguration: Sendable {
   public var loops: Int?
   /// Threads for hashing and disk. nil: cores − 1, at least one.
   public var workers: Int?
+  /// How verified data gets to the device.
+  public var diskWrites = DiskWriteMode.auto
   /// Peers over all torrents.
   public var maxPeers = 500
   /// Peers of one torrent.
@@ -49,6 +51,17 @@ public struct SessionConfiguration: Sendable {
   public var randomSeed: UInt64?
 
   public init() {}
+}
+
+/// How verified data gets to the device.
+public enum DiskWriteMode: String, Sendable, CaseIterable {
+  /// Long torrents go past the page cache while nobody reads along and the device keeps up; all else goes through it.
+  case auto
+  /// Everything goes through the page cache.
+  case cached
+  /// Whatever the file system lets go past the page cache (`O_DIRECT`) does: whole pages of files that begin at a
+  /// multiple of 4096 bytes of the torrent.
+  case direct
 }
 
 /// How files come into being on the disk.

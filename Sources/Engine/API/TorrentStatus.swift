@@ -179,6 +179,9 @@ public struct DataPathCounters: Sendable {
   public var receiveCalls: Int64 = 0
   /// Payload bytes that user space had to move because a peer's stream was not as predicted.
   public var copiedBytes: Int64 = 0
+  /// Payload bytes written to files, and how many of them went past the page cache.
+  public var writtenBytes: Int64 = 0
+  public var directBytes: Int64 = 0
   /// Turns of all event loops.
   public var loopTurns: Int64 = 0
   /// How late timers fired that were later than 99 of 100 others, and the longest turn, of the loop where they are worst.

@@ -16,6 +16,12 @@ struct DownloadOptions: ParsableArguments {
   var allocation: AllocationMode?
 
   @Option(
+    help: ArgumentHelp(
+      "Past the system's page cache or through it: auto, direct or cached. auto is direct for long torrents while the "
+        + "device keeps up and nobody reads along. (default: auto)", valueName: "how"))
+  var diskWrites: DiskWriteMode?
+
+  @Option(
     help: ArgumentHelp("Give up when nothing arrived for so long, such as 90s or 10m.", valueName: "time"),
     transform: TimeSpan.from)
   var timeout: TimeSpan?
@@ -78,6 +84,7 @@ struct Download: SpateSubcommand {
         plan.concurrent = try layers.value(own.jobs, .jobs)?.value ?? 16
         plan.torrent.isSequential = try layers.flag(own.sequential, .sequential)
         plan.torrent.allocation = try layers.value(own.allocation, .allocation) ?? .sparse
+        plan.session.diskWrites = try layers.value(own.diskWrites, .diskWrites) ?? .auto
         plan.goal.timeout = try layers.value(own.timeout, .timeout)?.seconds
         if own.metadataOnly {
           guard own.output == nil || plan.sources.count == 1 else {

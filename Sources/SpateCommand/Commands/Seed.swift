@@ -2,6 +2,7 @@ import ArgumentParser
 import Engine
 
 extension AllocationMode: SettingValue {}
+extension DiskWriteMode: SettingValue {}
 
 struct Seed: SpateSubcommand {
   static let configuration = CommandConfiguration(

@@ -8,6 +8,7 @@ enum SettingName: String, CaseIterable, Sendable {
   case exclude
   case sequential
   case allocation
+  case diskWrites = "disk-writes"
   case check
   // The network.
   case peer

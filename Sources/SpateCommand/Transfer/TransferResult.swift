@@ -66,6 +66,9 @@ struct CountersDocument: Encodable {
   let blocksSent: Int64
   let copiedBytes: Int64
   let receiveCalls: Int64
+  let writtenBytes: Int64
+  /// Of those, past the page cache.
+  let directBytes: Int64
   let loopTurns: Int64
   /// The 99th percentile, milliseconds.
   let timerLatenessMs: Double
@@ -79,6 +82,8 @@ struct CountersDocument: Encodable {
     blocksSent = status.counters.blocksSent
     copiedBytes = status.counters.copiedBytes
     receiveCalls = status.counters.receiveCalls
+    writtenBytes = status.counters.writtenBytes
+    directBytes = status.counters.directBytes
     loopTurns = status.counters.loopTurns
     timerLatenessMs = Double(status.counters.timerLatenessNanoseconds) / 1e6
     longestTurnMs = Double(status.counters.longestTurnNanoseconds) / 1e6

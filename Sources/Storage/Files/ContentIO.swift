@@ -7,10 +7,15 @@ struct ContentIO: ~Copyable {
   let pool: BlockPool
   let cache: FileCache
   private var part: [BlockSegment] = []
+  /// Bytes of a file that are worth a direct write.
+  private let leastDirect: Int64
   /// Vectored calls made.
   private(set) var calls = 0
+  /// Bytes written past the page cache.
+  private(set) var directBytes: Int64 = 0
 
-  init(pool: BlockPool, cache: FileCache) {
+  init(pool: BlockPool, cache: FileCache, leastDirect: Int64 = WriteRoute().leastLength) {
+    self.leastDirect = leastDirect
     self.pool = pool
     self.cache = cache
   }
@@ -42,8 +47,10 @@ struct ContentIO: ~Copyable {
   }
 
   /// Writes the segments, `length` bytes together, at `offset` of the contents. Padding goes nowhere.
+  /// - Parameter isDirect: past the page cache, as far as files and segments lend themselves to it.
   mutating func write(
-    _ segments: [BlockSegment], length: Int64, to storage: TorrentStorage, at offset: Int64
+    _ segments: [BlockSegment], length: Int64, to storage: TorrentStorage, at offset: Int64,
+    isDirect: Bool = false
   ) throws(StorageFailure) {
     let map = storage.map
     var cursor = Cursor()
@@ -59,13 +66,58 @@ struct ContentIO: ~Copyable {
         let file = try cache.file(span.file, of: storage, map: map, writing: true)
         try cache.look(at: file, number: span.file, of: storage, map: map, operation: .write)
         file.reserve(offset: span.offset, length: span.length, of: storage.layout.length(of: span.file))
-        try write(isWhole ? segments : part, to: file, span.file, of: storage, map: map, at: span.offset)
+        let whole = isWhole ? segments : part
+        let key = FileCache.Key(torrent: storage.id, file: Int32(truncatingIfNeeded: span.file))
+        var done = 0
+        if isDirect, cache.lanes.beginDirect(key) {
+          done = writeDirect(whole, to: file, span, of: storage, map: map)
+          cache.lanes.endDirect(key)
+        }
+        guard done < whole.count else { continue }
+        cache.lanes.beginCached(key)
+        defer { cache.lanes.endCached(key) }
+        let written = whole[..<done].reduce(0) { $0 + Int64($1.count) }
+        try write(
+          done == 0 ? whole : Array(whole[done...]), to: file, span.file, of: storage, map: map,
+          at: span.offset + written)
       case .part:
         let whole = isWhole ? segments : part
         try writeToPartFile(whole, span: span, of: storage, map: map)
       }
     }
   }
+
+  /// Writes the segments up to the first that is no whole number of pages. Returns how many it wrote: none where that cannot
+  /// be done or fails, and then the page cache has to take them, or to say what is wrong.
+  private mutating func writeDirect(
+    _ segments: [BlockSegment], to file: OpenFile, _ span: FileSpan, of storage: TorrentStorage, map: FileMap
+  ) -> Int {
+    guard span.offset.isMultiple(of: ContentIO.directAlignment) else { return 0 }
+    let count =
+      segments.firstIndex {
+        !Int64($0.offset).isMultiple(of: ContentIO.directAlignment)
+          || !Int64($0.count).isMultiple(of: ContentIO.directAlignment)
+      } ?? segments.count
+    let length = segments[..<count].reduce(0) { $0 + Int64($1.count) }
+    guard length >= leastDirect,
+      let direct = cache.direct(span.file, beside: file, of: storage, map: map)
+    else { return 0 }
+    calls += 1
+    do throws(SystemError) {
+      try fileSystem.write(
+        segments.span.extracting(first: count), of: pool, to: direct.descriptor, at: span.offset)
+    } catch {
+      file.canWriteDirect.store(false, ordering: .relaxed)
+      storage.noteWrite(toFile: span.file, end: 0)
+      return 0
+    }
+    storage.noteWrite(toFile: span.file, end: span.offset + length)
+    directBytes += length
+    return count
+  }
+
+  /// A page: what is smaller would share one with bytes that go through the page cache.
+  private static let directAlignment: Int64 = 4096
 
   private mutating func write(
     _ segments: [BlockSegment], to file: OpenFile, _ number: Int, of storage: TorrentStorage, map: FileMap,

@@ -8,13 +8,15 @@ import Synchronization
 final class FileCache: Sendable {
   struct Key: Hashable, Sendable {
     var torrent: UInt32
-    /// A file's number; the number of files for the part file; -1 for the root folder.
+    /// A file's number; the number of files for the part file; -1 for the root folder; -2 minus its number for a file
+    /// opened to be written past the page cache.
     var file: Int32
   }
 
   let limit: Int
   let fileSystem: any FileSystem
   private let table: Lock<Table>
+  let lanes = WriteLanes()
 
   init(limit: Int, fileSystem: any FileSystem) {
     self.limit = max(1, limit)
@@ -183,6 +185,30 @@ extension FileCache {
       return keep(file, as: key)
     } catch {
       throw failure(.open, error, path: "\(map.root)/\(path)", file: number)
+    }
+  }
+
+  /// As `file`, which is open for writing, but for writes past the page cache. Nil where that is not possible.
+  func direct(_ number: Int, beside file: OpenFile, of storage: TorrentStorage, map: FileMap) -> OpenFile? {
+    guard file.canWriteDirect.load(ordering: .relaxed) else { return nil }
+    let key = Key(torrent: storage.id, file: -2 - Int32(truncatingIfNeeded: number))
+    if let direct = lookup(key, writing: true), direct.inode == file.inode, direct.device == file.device {
+      return direct
+    }
+    forget(key)
+    do {
+      // Holes would have to be filled one by one.
+      guard file.reservesAhead || storage.allocation == .full else { throw SystemError(code: EOPNOTSUPP) }
+      let root = try root(of: storage, map: map, creating: false)
+      let descriptor = try withDescriptors { () throws(SystemError) in
+        try fileSystem.openDirect(storage.path(ofFile: number), below: root.descriptor)
+      }
+      let direct = try adopt(descriptor, isWritable: true, reservesAhead: false)
+      guard direct.inode == file.inode, direct.device == file.device else { return nil }
+      return keep(direct, as: key)
+    } catch {
+      file.canWriteDirect.store(false, ordering: .relaxed)
+      return nil
     }
   }
 

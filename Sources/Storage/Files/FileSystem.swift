@@ -73,6 +73,9 @@ public protocol FileSystem: Sendable {
   /// Opens a folder by a path of the user's choice; links are followed. With `creating`, missing folders are made.
   func openFolder(_ path: String, creating: Bool) throws(SystemError) -> CInt
   func open(_ path: String, below folder: CInt, for access: FileAccess) throws(SystemError) -> CInt
+  /// Opens a regular file that is there for writing past the page cache: offsets, lengths and addresses are to be
+  /// multiples of 4096. No symbolic link is followed. Fails with `EOPNOTSUPP` where that is not to be had.
+  func openDirect(_ path: String, below folder: CInt) throws(SystemError) -> CInt
   /// Nil when nothing is there. A link at the end of `path` is followed or not; links before it are followed.
   func status(of path: String, below folder: CInt, followingLink: Bool) throws(SystemError) -> FileStatus?
   func makeFolder(_ path: String, below folder: CInt) throws(SystemError)

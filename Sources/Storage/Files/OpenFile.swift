@@ -17,6 +17,9 @@ final class OpenFile: Sendable {
   /// Cleared when the file system turns out not to know what is in memory.
   let canReadAtHand = Atomic<Bool>(true)
 
+  /// Cleared when the file turns out to be none to write past the page cache.
+  let canWriteDirect = Atomic<Bool>(true)
+
   private struct Reservation {
     var isOn: Bool
     /// One bit for each chunk that space was taken for.
@@ -53,6 +56,9 @@ final class OpenFile: Sendable {
   /// Bytes of a chunk of space taken ahead.
   static let chunkLength: Int64 = 16 << 20
   private static let leastLength: Int64 = 1 << 20
+
+  /// Whether space is taken ahead of the writes.
+  var reservesAhead: Bool { reservation.withLock { $0.isOn } }
 
   /// Takes space for the chunks that a write touches, as far as that was not done and the file system can. A failure is
   /// not one: the write itself will tell when the disk is full.

@@ -40,7 +40,9 @@ public struct PageCacheReader: ~Copyable {
     do throws(SystemError) {
       let count = try core.cache.fileSystem.readAtHand(
         into: segments.span, of: core.pool, from: file.descriptor, at: span.offset)
-      return count == read.length
+      guard count == read.length else { return false }
+      storage.writing.noteRead(Int64(count))
+      return true
     } catch {
       file.canReadAtHand.store(false, ordering: .relaxed)
       return false

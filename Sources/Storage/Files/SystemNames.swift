@@ -1,9 +1,12 @@
 import BlockPool
+import CDisk
 import Glibc
 
 /// Names below a folder, one component at a time: a symbolic link that stands in the way is never followed, whoever put
 /// it there and whenever.
 extension RealFileSystem {
+  /// `O_DIRECT`, which Swift's view of the C library is without.
+  private static let direct = spate_disk_direct_flag
   private static let folderFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
 
   public func openFolder(_ path: String, creating: Bool) throws(SystemError) -> CInt {
@@ -40,6 +43,26 @@ extension RealFileSystem {
         return file
       }
     }
+    return try regular(file)
+  }
+
+  public func openDirect(_ path: String, below folder: CInt) throws(SystemError) -> CInt {
+    let flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | RealFileSystem.direct
+    let file = try inParent(of: path, below: folder, creating: false) { parent, name throws(SystemError) in
+      let file = unsafe openat(parent, name, flags)
+      if file < 0 { throw SystemError(code: errno == EINVAL ? EOPNOTSUPP : errno) }
+      return file
+    }
+    let alignment = spate_disk_direct_alignment(try regular(file))
+    guard alignment > 0, 4096.isMultiple(of: Int(alignment)) else {
+      close(file)
+      throw SystemError(code: EOPNOTSUPP)
+    }
+    return file
+  }
+
+  /// Closes anything but a regular file.
+  private func regular(_ file: CInt) throws(SystemError) -> CInt {
     do throws(SystemError) {
       guard try status(of: file).kind == .regular else { throw SystemError(code: EEXIST) }
     } catch {

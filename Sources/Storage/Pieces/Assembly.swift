@@ -4,10 +4,12 @@ import TorrentModel
 
 /// A piece on its way to the disk: which of its blocks are here, and how far it is hashed.
 struct Assembly {
-  /// Where a block of the piece is: the number of the pool's block that holds it, or one of two marks.
+  /// Where a block of the piece is: the number of the pool's block that holds it, or one of three marks.
   typealias Place = UInt32
   static let missing: Place = .max
   static let onDisk: Place = .max - 1
+  /// On its way past the page cache.
+  static let inFlight: Place = .max - 2
 
   /// Nil for a slot of the table that is free.
   var storage: TorrentStorage?
@@ -18,6 +20,8 @@ struct Assembly {
   var present = 0
   /// Blocks in memory.
   var held = 0
+  /// Blocks on their way past the page cache.
+  var flying = 0
   /// All blocks before this one are hashed.
   var hashed = 0
   /// No block before this one is in memory.
@@ -28,12 +32,14 @@ struct Assembly {
   var stream: StreamID?
   /// Whether all is hashed and the hash is the one it must have.
   var isRight = false
+  /// Whether it is right and complete, but for writes that have not ended.
+  var awaitsWrites = false
   /// Whether it is in the worker's list of pieces to hash and write.
   var isReady = false
 
   var isComplete: Bool { present == places.count }
 
-  static func isHeld(_ place: Place) -> Bool { place < onDisk }
+  static func isHeld(_ place: Place) -> Bool { place < inFlight }
 
   mutating func begin(_ storage: TorrentStorage, _ piece: PieceIndex) {
     self.storage = storage
@@ -42,10 +48,12 @@ struct Assembly {
     places.append(contentsOf: repeatElement(Assembly.missing, count: storage.geometry.blockCount(of: piece)))
     present = 0
     held = 0
+    flying = 0
     hashed = 0
     settled = 0
     frontier = 0
     isRight = false
+    awaitsWrites = false
     isReady = false
   }
 
@@ -96,7 +104,7 @@ struct AssemblyTable: ~Copyable {
     return slot
   }
 
-  /// Frees the slot. Its blocks and its stream must be gone.
+  /// Frees the slot. Its blocks and its stream must be gone, and its writes have ended.
   mutating func remove(_ slot: Int) {
     guard let storage = slots[slot].storage else { return }
     index[AssemblyTable.key(storage, slots[slot].piece)] = nil

@@ -2,24 +2,6 @@ import BlockPool
 import Hashing
 import TorrentModel
 
-/// Blocks that go to the disk with one call.
-struct WriteRun: ~Copyable {
-  var storage: TorrentStorage?
-  /// Where the run begins in the contents, and its bytes.
-  var offset: Int64 = 0
-  var length: Int64 = 0
-  var segments: [BlockSegment] = []
-  /// Which block of which piece each segment is.
-  var origins: [(slot: Int, block: Int)] = []
-
-  mutating func clear() {
-    storage = nil
-    length = 0
-    segments.removeAll(keepingCapacity: true)
-    origins.removeAll(keepingCapacity: true)
-  }
-}
-
 /// Where a piece stands among those to be written: by torrent, then by number.
 struct WritePlace: Comparable {
   var place: UInt64
@@ -58,10 +40,15 @@ extension PieceWorker {
       }
       verified.append(slot)
     }
-    write(batch) { table[$0].hashed }
+    // Digests are rare, and would have to be kept until the writes end.
+    write(batch, mayBeDirect: digests.isEmpty) { table[$0].hashed }
     for slot in verified {
       // Dropped meanwhile when its torrent could not be written.
       guard let storage = table[slot].storage else { continue }
+      guard table[slot].flying == 0 else {
+        table[slot].awaitsWrites = true
+        continue
+      }
       let found = digests.isEmpty ? nil : digests[slot]
       completions.append(storage, .pieceVerified(table[slot].piece, digests: found))
       table.remove(slot)
@@ -167,6 +154,7 @@ extension PieceWorker {
   /// A digest for each block of a piece that is all there. Nil when it cannot be read back.
   private func blockDigests(of slot: Int) -> [UInt64]? {
     guard let storage = table[slot].storage else { return nil }
+    if table[slot].flying > 0 { waitForWrites() }
     let piece = table[slot].piece
     var digests: [UInt64] = []
     digests.reserveCapacity(table[slot].places.count)
@@ -180,66 +168,5 @@ extension PieceWorker {
       digests.append(blockDigest(of: id, count: storage.geometry.length(ofBlock: block, in: piece), in: pool))
     }
     return digests
-  }
-
-  // MARK: Writing
-
-  /// Writes the blocks in memory of these pieces that lie before a limit of each, neighbours together.
-  func write(_ slots: [Int], before limit: (Int) -> Int) {
-    writeOrder.removeAll(keepingCapacity: true)
-    for slot in slots {
-      guard let storage = table[slot].storage else { continue }
-      writeOrder.append(
-        WritePlace(place: UInt64(storage.id) << 32 | UInt64(table[slot].piece.rawValue), slot: slot))
-    }
-    writeOrder.sort()
-    for index in writeOrder.indices {
-      let slot = writeOrder[index].slot
-      guard let storage = table[slot].storage else { continue }
-      let geometry = storage.geometry
-      let piece = table[slot].piece
-      let end = limit(slot)
-      for block in table[slot].settled..<end where Assembly.isHeld(table[slot].places[block]) {
-        let offset = geometry.start(of: piece) + Int64(block * blockLength)
-        if pending.storage !== storage || pending.offset + pending.length != offset
-          || pending.segments.count == DiskTuning.runBlocks
-        {
-          flushRun()
-          // The torrent stopped, and this piece with it.
-          guard table[slot].storage != nil else { break }
-          pending.storage = storage
-          pending.offset = offset
-        }
-        let count = geometry.length(ofBlock: block, in: piece)
-        pending.segments.append(
-          BlockSegment(block: BlockID(rawValue: table[slot].places[block]), count: count))
-        pending.origins.append((slot, block))
-        pending.length += Int64(count)
-      }
-    }
-    flushRun()
-    for slot in slots where table[slot].storage != nil { table[slot].settled = table[slot].hashed }
-  }
-
-  private func flushRun() {
-    guard let storage = pending.storage else { return }
-    defer { pending.clear() }
-    do throws(StorageFailure) {
-      try io.write(pending.segments, length: pending.length, to: storage, at: pending.offset)
-    } catch {
-      return stop(storage, error)
-    }
-    for (slot, block) in pending.origins {
-      table[slot].places[block] = Assembly.onDisk
-      table[slot].held -= 1
-      if table[slot].isReady { readyBlocks -= 1 }
-    }
-    held -= pending.segments.count
-    pool.release(pending.segments)
-    let length = pending.length
-    core.count {
-      $0.writtenBytes += length
-      $0.writeCalls += 1
-    }
   }
 }

@@ -18,13 +18,15 @@ extension PieceWorker {
     // What is ready first: it gives most for least.
     if !ready.isEmpty { runBatch() }
     var isEnough: Bool {
-      held == 0 || (pool.available >= tuning.relievedWater && held <= tuning.heldBlocks * 3 / 4)
+      // What is on its way to the device is as good as free.
+      held == 0
+        || (pool.available + flying >= tuning.relievedWater && held <= tuning.heldBlocks * 3 / 4)
     }
     // Blocks that wait in the queue may complete what is unfinished now: those first.
     if isEnough { return false }
     if queue.hasJobs { return isAsked }
     writeInOrderParts(of: PieceWorker.worthwhileBlocks) { isEnough }
-    if isEnough || pool.available >= tuning.feedWater { return false }
+    if isEnough || pool.available + flying >= tuning.feedWater { return false }
     writeInOrderParts(of: 1) { isEnough }
     if isEnough { return false }
     spill(fullestFirst(least: 1) { table[$0].held }) { isEnough }
@@ -57,7 +59,7 @@ extension PieceWorker {
   /// Writes all that is in memory of pieces, hashed or not.
   private func spill(_ slots: [Int], until isEnough: () -> Bool) {
     for slot in slots where table[slot].storage != nil {
-      write([slot]) { table[$0].places.count }
+      write([slot], mayBeDirect: false) { table[$0].places.count }
       if isEnough() { return }
     }
   }
@@ -67,5 +69,7 @@ extension PieceWorker {
     if !ready.isEmpty { runBatch() }
     let slots = fullestFirst(least: 1) { table[$0].storage === storage ? table[$0].held : 0 }
     spill(slots) { false }
+    waitForWrites()
+    settleWrites()
   }
 }

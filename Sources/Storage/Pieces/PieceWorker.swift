@@ -8,6 +8,8 @@ enum PieceJob: Sendable {
   case notice(TorrentStorage, Gate.WorkerNotice)
   /// The pool ran dry.
   case relieve
+  /// Writes past the page cache have ended: see ``WriteReturns``.
+  case written
 }
 
 /// Puts pieces together, hashes and writes them: the thread that owns them.
@@ -32,12 +34,21 @@ final class PieceWorker {
   /// Pieces whose hash was wrong the last time, by torrent.
   var failedBefore: [UInt32: Set<PieceIndex>] = [:]
   var pending = WriteRun()
+  /// Blocks on their way past the page cache, over all pieces.
+  var flying = 0
+  /// Pieces that were right and whose last write has ended, and what went wrong with others.
+  var landed: [Int] = []
+  var failedWrites: [(TorrentStorage, StorageFailure)] = []
   var streamSlots: [StreamID: Int] = [:]
   // Kept between batches, so that steady work takes no memory: pieces that came out right, how far each piece of the
   // batch was given to the lanes, and the order to write in.
   var verified: [Int] = []
   var fed: [Int] = []
   var writeOrder: [WritePlace] = []
+  /// Runs to be handed to the writers, runs that came back, and runs to be used again.
+  var launching: [WriteJob] = []
+  var returned: [WriteRun] = []
+  var spareRuns: [WriteRun] = []
 
   let queue: WorkQueue<PieceJob>
   private var jobs: [PieceJob] = []
@@ -67,6 +78,7 @@ final class PieceWorker {
       case .timeout: break
       case .jobs: take()
       }
+      settleWrites()
       if shouldRunBatch() { runBatch() }
       isAskedToRelieve = relieveIfNeeded(isAskedToRelieve)
       // Completions first: whoever is told that a fence was passed has then heard of all before it.
@@ -94,10 +106,15 @@ final class PieceWorker {
         tally.add(storage)
       case .notice(let storage, .forget):
         // What is complete was posted before: it still counts, unless the torrent failed.
-        if !ready.isEmpty, !storage.isStopped.load(ordering: .acquiring) { runBatch() }
+        if !storage.isStopped.load(ordering: .acquiring) {
+          if !ready.isEmpty { runBatch() }
+          waitForWrites()
+          settleWrites()
+        }
         forget(storage)
         tally.add(storage)
       case .relieve: isAskedToRelieve = true
+      case .written: break
       }
     }
     jobs.removeAll(keepingCapacity: true)
@@ -148,6 +165,8 @@ final class PieceWorker {
 
   /// Gives back what is held of a piece and forgets it.
   func drop(_ slot: Int) {
+    // Or a write that comes late could replace one of the same block that is right.
+    if table[slot].flying > 0 { waitForWrites() }
     if table[slot].isReady {
       ready.removeAll { $0 == slot }
       readyBlocks -= table[slot].held
@@ -181,6 +200,8 @@ final class PieceWorker {
   /// The service shuts down: complete pieces are still written.
   private func finish() {
     if !ready.isEmpty { runBatch() }
+    waitForWrites()
+    settleWrites()
     completions.deliver()
     var slots: [Int] = []
     table.forEach { slots.append($0) }

@@ -75,6 +75,7 @@ final class BlockReader {
         throw StorageFailure(.read, .fileTruncated, path: storage.root)
       }
       try io.read(segments, length: length, from: storage, at: offset)
+      storage.writing.noteRead(length)
       statistics.readCalls += 1
       statistics.readBytes += length
       for job in jobs[range] {

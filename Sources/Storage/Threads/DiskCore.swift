@@ -28,13 +28,17 @@ struct DiskTuning: Sendable {
   var workerScratch: Int
   /// Blocks each checking thread reads into.
   var checkScratch: Int
+  /// Blocks a worker has on their way past the page cache before it waits.
+  var flightBlocks: Int
+  /// Which way verified data goes to the device.
+  var route: WriteRoute
   /// Bytes of pieces that a checking thread takes at a time, unless sixteen pieces are more.
   var sliceLength = 16 << 20
 
   /// The longest run of one write, in blocks.
   static let runBlocks = 256
 
-  init(capacity: Int, workers: Int, checkers: Int) {
+  init(capacity: Int, workers: Int, checkers: Int, writes: WriteMode = .automatic) {
     segmentBlocks = max(1, min(64, capacity / 64))
     batchBlocks = max(1, min(1024, capacity / 4 / workers))
     heldBlocks = max(1, capacity / 2 / workers)
@@ -42,6 +46,8 @@ struct DiskTuning: Sendable {
     feedWater = capacity / 8 + min(16, capacity / 16)
     relievedWater = max(feedWater, capacity / 4)
     waitingBlocks = max(1, capacity / 16)
+    flightBlocks = max(1, capacity * 3 / 8 / workers)
+    route = WriteRoute(mode: writes)
     workerScratch = max(1, min(32, capacity / (128 * workers)))
     checkScratch = max(1, min(128, capacity / (16 * checkers)))
   }
@@ -52,6 +58,8 @@ public struct DiskStatistics: Sendable, Equatable {
   /// Payload, and the vectored calls it took; several with files side by side.
   public var writtenBytes: Int64 = 0
   public var writeCalls: Int64 = 0
+  /// Payload written past the page cache.
+  public var directBytes: Int64 = 0
   public var readBytes: Int64 = 0
   public var readCalls: Int64 = 0
   /// Runs of the hash lanes, and the pieces or segments they took together.
@@ -65,6 +73,8 @@ final class DiskCore: Sendable {
   let cache: FileCache
   let tuning: DiskTuning
   let pieceQueues: [WorkQueue<PieceJob>]
+  let writeReturns: [WriteReturns]
+  let writeQueue = WorkQueue<WriteJob>()
   let readQueue = WorkQueue<ReadJob>()
   let controlQueue = WorkQueue<ControlJob>()
   let checkQueue = WorkQueue<CheckTask>()
@@ -78,6 +88,7 @@ final class DiskCore: Sendable {
     self.cache = cache
     self.tuning = tuning
     self.pieceQueues = (0..<workers).map { _ in WorkQueue() }
+    self.writeReturns = (0..<workers).map { _ in WriteReturns() }
   }
 
   var statistics: DiskStatistics { counts.withLock { $0 } }
