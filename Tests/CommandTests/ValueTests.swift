@@ -139,6 +139,7 @@ import Testing
     (["tracker", "--port", "70000"], "0 to 65535"),
     (["download", "x", "--progress", "loudly"], "plain"),
     (["download", "x", "--allocation", "maybe"], "sparse"),
+    (["download", "x", "--disk-writes", "maybe"], "cached"),
     (["download"], "<source>"), ([], "spate --help"), (["frobnicate"], "frobnicate"), (["show"], "<torrent>"),
   ])
   func refusals(_ arguments: [String], _ word: String) throws {

@@ -53,6 +53,37 @@ struct DiskTests {
     }
   }
 
+  /// Past the page cache and through it, the same files come out, and what was verified survives a kill.
+  @Test(.needs(.spate, .libtorrent, .mktorrent), arguments: ["direct", "cached"])
+  func diskWrites(way: String) async throws {
+    try await withSandbox { sandbox in
+      let torrent = try await Prepared.make(.oneFile, pieceLength: 262_144, in: sandbox)
+      let seat = Address(.v4, Role.seeder)
+      _ = try await Libtorrent().seed(torrent.torrent, from: torrent.source, at: seat, in: sandbox)
+      let target = try sandbox.directory("target")
+      let slow = try Spate(options: ["--disk-writes", way, "--download-limit", "1M"]).start(
+        [torrent.torrent], into: target, at: Address(.v4, Role.leecher), peers: [seat], in: sandbox)
+      try await eventually("a part is there") {
+        ProgressLine.all(slow.errors).contains { ($0.done ?? 0) > torrent.tree.total / 3 }
+      }
+      try await slow.send(SIGKILL)
+      try await slow.exit(within: .seconds(10))
+
+      let counts = try sandbox.directory("counts").appending(path: "counts.json")
+      try await Spate(options: ["--disk-writes", way], counters: counts).download(
+        torrent.torrent, into: target, at: Address(.v4, Role.leecher), peers: [seat], in: sandbox)
+      try await expectSame(.oneFile, in: target, as: torrent.source, in: sandbox)
+      let document = try JSONDecoder().decode(DiskCounts.self, from: Data(contentsOf: counts))
+      #expect(document.written_bytes > 0)
+      #expect((document.direct_bytes > 0) == (way == "direct"), "\(document)")
+    }
+  }
+
+  struct DiskCounts: Decodable {
+    var written_bytes: Int
+    var direct_bytes: Int
+  }
+
   enum Damage: String, CaseIterable, Sendable {
     case removed, truncated
 

@@ -80,8 +80,8 @@ struct InterruptTests {
 
   /// SIGKILL at drawn moments, more than twenty times, then to the end: no wrong byte, nothing that was verified and
   /// recorded is lost or fetched again.
-  @Test(.needs(.spate, .libtorrent, .mktorrent), arguments: [32_768, 262_144])
-  func kill(pieceLength: Int) async throws {
+  @Test(.needs(.spate, .libtorrent, .mktorrent), arguments: [(32_768, "auto"), (262_144, "direct")])
+  func kill(pieceLength: Int, writes: String) async throws {
     try await withSandbox { sandbox in
       let tree = Tree.folder(
         "killed", [("a", 19_000_001), ("b/c", 15_000_000), ("d", 3_333_333), ("e", 0), ("f", 77)])
@@ -91,7 +91,7 @@ struct InterruptTests {
         .honest, torrent.info, of: tree, in: torrent.source, at: seat, in: sandbox)
       let target = try sandbox.directory("target")
       let rate = 2 << 20
-      let spate = Spate(options: ["--download-limit", "2M", "--progress", "json"])
+      let spate = Spate(options: ["--download-limit", "2M", "--progress", "json", "--disk-writes", writes])
       var random = SplitMix(state: UInt64(pieceLength))
       var kills = 0
       var before = 0

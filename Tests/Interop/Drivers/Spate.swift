@@ -4,6 +4,8 @@ import Foundation
 struct Spate: Client {
   var options: [String] = []
   var authority: URL?
+  /// Where it leaves its counts of the data path.
+  var counters: URL?
 
   struct NotBuilt: Error {}
 
@@ -14,7 +16,12 @@ struct Spate: Client {
     }
   }
 
-  private var environment: [String: String] { authority.map { ["SSL_CERT_FILE": $0.path] } ?? [:] }
+  private var environment: [String: String] {
+    var result: [String: String] = [:]
+    result["SSL_CERT_FILE"] = authority?.path
+    result["SPATE_COUNTERS"] = counters?.path
+    return result
+  }
 
   private func network(_ address: Address) -> [String] {
     ["--bind", address.host, "--listen-port", String(address.port)]
