@@ -7,6 +7,7 @@ import BlockPool
 /// write into the page cache waits until no direct write to its file is under way, and no other begins meanwhile.
 final class WriteLanes: Sendable {
   private struct Lane {
+    let file: FileCache.Key
     /// Direct writes under way.
     var direct = 0
     /// Writes into the page cache under way or waiting.
@@ -14,9 +15,22 @@ final class WriteLanes: Sendable {
   }
 
   private struct State {
-    /// Only of files that are being written to.
-    var lanes: [FileCache.Key: Lane] = [:]
+    /// Only of files that are being written to: as few as there are threads that write.
+    var lanes: [Lane] = []
     var waiting = 0
+
+    /// The place of a file's lane, made if there is none.
+    mutating func lane(of file: FileCache.Key) -> Int {
+      if let found = lanes.firstIndex(where: { $0.file == file }) { return found }
+      lanes.append(Lane(file: file))
+      return lanes.count - 1
+    }
+
+    mutating func dropIfIdle(_ lane: Int) {
+      guard lanes[lane].direct == 0, lanes[lane].cached == 0 else { return }
+      lanes.swapAt(lane, lanes.count - 1)
+      lanes.removeLast()
+    }
   }
 
   private let state = Lock(State())
@@ -25,17 +39,19 @@ final class WriteLanes: Sendable {
   /// Returns false when the file is being written to by way of the page cache, which is then the way to take.
   func beginDirect(_ file: FileCache.Key) -> Bool {
     state.withLock { state in
-      guard state.lanes[file]?.cached ?? 0 == 0 else { return false }
-      state.lanes[file, default: Lane()].direct += 1
+      let lane = state.lane(of: file)
+      guard state.lanes[lane].cached == 0 else { return false }
+      state.lanes[lane].direct += 1
       return true
     }
   }
 
   func endDirect(_ file: FileCache.Key) {
     let woken = state.withLock { state -> Int in
-      state.lanes[file]?.direct -= 1
-      guard let lane = state.lanes[file], lane.direct == 0 else { return 0 }
-      if lane.cached == 0 { state.lanes[file] = nil }
+      let lane = state.lane(of: file)
+      state.lanes[lane].direct -= 1
+      guard state.lanes[lane].direct == 0 else { return 0 }
+      state.dropIfIdle(lane)
       defer { state.waiting = 0 }
       return state.waiting
     }
@@ -44,10 +60,13 @@ final class WriteLanes: Sendable {
 
   /// Waits for the file's direct writes to end.
   func beginCached(_ file: FileCache.Key) {
-    state.withLock { $0.lanes[file, default: Lane()].cached += 1 }
+    state.withLock { state in
+      let lane = state.lane(of: file)
+      state.lanes[lane].cached += 1
+    }
     while true {
       let isClear = state.withLock { state in
-        if state.lanes[file]?.direct ?? 0 == 0 { return true }
+        if state.lanes[state.lane(of: file)].direct == 0 { return true }
         state.waiting += 1
         return false
       }
@@ -58,8 +77,9 @@ final class WriteLanes: Sendable {
 
   func endCached(_ file: FileCache.Key) {
     state.withLock { state in
-      state.lanes[file]?.cached -= 1
-      if let lane = state.lanes[file], lane.direct == 0, lane.cached == 0 { state.lanes[file] = nil }
+      let lane = state.lane(of: file)
+      state.lanes[lane].cached -= 1
+      state.dropIfIdle(lane)
     }
   }
 }

@@ -105,7 +105,10 @@ extension PieceWorker {
   /// Notes which writes have ended. What follows from it is left to ``settleWrites()``: pieces stay where they are.
   private func absorb(waiting: Bool) {
     core.writeReturns[number].take(into: &returned, waiting: waiting)
-    for var run in returned {
+    for i in returned.indices {
+      // Taken out, for clearing a run that is in two places would copy its arrays.
+      var run = WriteRun()
+      swap(&run, &returned[i])
       flying -= run.segments.count
       for (slot, block) in run.origins {
         table[slot].places[block] = Assembly.onDisk

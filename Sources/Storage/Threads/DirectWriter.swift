@@ -13,10 +13,11 @@ final class WriteReturns: Sendable {
   private let state = Lock(State())
   private let semaphore = Semaphore()
 
-  /// A run is done. Returns whether the worker has to be told by its queue.
-  func add(_ run: WriteRun) -> Bool {
+  /// Takes a run that is done. Returns whether the worker has to be told by its queue.
+  func add(_ run: inout WriteRun) -> Bool {
     let (isWaiting, tells) = state.withLock { state in
-      state.runs.append(run)
+      state.runs.append(WriteRun())
+      swap(&state.runs[state.runs.count - 1], &run)
       defer {
         if !state.isWaiting { state.isTold = true }
         state.isWaiting = false
@@ -62,12 +63,15 @@ final class DirectWriter {
 
   func run() {
     while case .jobs = core.writeQueue.take(into: &jobs, limit: 1) {
-      for var job in jobs {
-        write(&job.run)
-        let worker = job.worker
-        if core.writeReturns[worker].add(job.run) { core.pieceQueues[worker].post { $0.append(.written) } }
+      // Nothing of the run may stay here: the worker uses its arrays again, and would copy them.
+      while let last = jobs.indices.last {
+        let worker = jobs[last].worker
+        var run = WriteRun()
+        swap(&run, &jobs[last].run)
+        jobs.removeLast()
+        write(&run)
+        if core.writeReturns[worker].add(&run) { core.pieceQueues[worker].post { $0.append(.written) } }
       }
-      jobs.removeAll(keepingCapacity: true)
     }
   }
 
