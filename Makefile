@@ -86,7 +86,7 @@ perf-test: release
 # After a change that is meant to move them: make perf-check PERF_CHECK=--save
 PERF_CHECK ?= --compare
 perf-check: release perf-packages
-	$(SWIFT) run --package-path Perf -c release perf all --quick --size 256M --items 1000 --warm 1 --peer spate --runs 1 --gate counts \
+	SPATE_DISK_WRITES=direct $(SWIFT) run --package-path Perf -c release perf all --quick --size 128M --items 1000 --warm 1 --peer spate --runs 1 --gate counts \
 	  $(PERF_CHECK) Perf/baseline.json
 
 # The table of the README: medians of five runs in turn with every installed client. Takes an hour, on a machine that
