@@ -78,9 +78,10 @@ final class PieceWorker {
       case .timeout: break
       case .jobs: take()
       }
-      settleWrites()
       if shouldRunBatch() { runBatch() }
       isAskedToRelieve = relieveIfNeeded(isAskedToRelieve)
+      // Last: what was waited for above has told nobody, and nothing else may come that wakes this thread.
+      settleWrites()
       // Completions first: whoever is told that a fence was passed has then heard of all before it.
       completions.deliver()
       tally.report(to: core)
