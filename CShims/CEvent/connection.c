@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "stage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,15 @@
 /// the bufferevent's. Its reading stays disabled; `read_event` beside it only says "readable".
 ///
 /// The bufferevent's write event is enabled only while the socket has no room. The normal case, output queued in a
-/// turn and taken by the kernel at its end, is written from `cev_connection_flush`: one writev, no epoll_ctl pair.
+/// turn and taken by the kernel at its end, is staged and written from `cev_connection_flush`: one writev, no epoll_ctl
+/// pair, no allocation.
 struct cev_connection {
   cev_loop *loop;
   uint64_t token;
   struct bufferevent *bufferevent;
   struct event read_event;
+  /// Output of this turn, when there is no older one.
+  cev_stage *stage;
   uint64_t readable_turn;
   uint64_t bytes_queued;
   size_t low_watermark;
@@ -131,6 +134,10 @@ static cev_connection *create(cev_loop *loop, uint64_t token, int descriptor, in
 static void destroy(cev_connection *connection) {
   if (connection->dirty) connection->loop->dirty[connection->dirty_index] = NULL;
   event_del(&connection->read_event);
+  if (connection->stage) {
+    cev_stage_drop(connection->loop, connection->stage);
+    cev_stage_release(connection->loop, connection->stage);
+  }
   struct evbuffer *output = bufferevent_get_output(connection->bufferevent);
   // Freed bufferevents are finalized in a later turn; draining gives the blocks back in this one.
   evbuffer_unfreeze(output, 1);
@@ -218,37 +225,63 @@ void cev_connection_set_reading(cev_connection *connection, bool reading) {
   }
 }
 
-static void output_grew(cev_connection *connection, struct evbuffer *output, size_t count) {
+static void output_grew(cev_connection *connection, size_t count) {
   connection->bytes_queued += count;
-  if (evbuffer_get_length(output) > connection->low_watermark) connection->above_watermark = true;
+  if (cev_connection_output_length(connection) > connection->low_watermark) connection->above_watermark = true;
   mark_dirty(connection);
 }
 
-bool cev_connection_write(cev_connection *connection, const void *bytes, size_t count) {
+/// The stage for more output, or null when that has to go to the bufferevent: behind what it holds, or for want of one.
+static cev_stage *stage_of(cev_connection *connection) {
+  if (!connection->stage && connection->open && !connection->waiting &&
+      evbuffer_get_length(bufferevent_get_output(connection->bufferevent)) == 0)
+    connection->stage = cev_stage_take(connection->loop);
+  return connection->stage;
+}
+
+/// What was staged goes to the bufferevent, and what comes next behind it.
+static bool spill(cev_connection *connection) {
+  if (!connection->stage) return true;
   struct evbuffer *output = bufferevent_get_output(connection->bufferevent);
-  struct evbuffer_iovec space;
-  // Not evbuffer_add: after a referenced block it would allocate a chain as large as the block for a 13-byte header.
-  if (count > PTRDIFF_MAX || evbuffer_reserve_space(output, (ev_ssize_t)count, &space, 1) < 1) return false;
-  memcpy(space.iov_base, bytes, count);
-  space.iov_len = count;
-  if (evbuffer_commit_space(output, &space, 1) < 0) return false;
-  output_grew(connection, output, count);
+  if (!cev_stage_spill(connection->loop, connection->stage, output)) return false;
+  cev_stage_release(connection->loop, connection->stage);
+  connection->stage = NULL;
   return true;
 }
 
-static void on_block_sent(const void *bytes, size_t count, void *extra) {
-  (void)bytes, (void)count;
-  uint64_t packed = (uint64_t)(uintptr_t)extra;
-  cev_loop_return_block((uint32_t)(packed >> 32), (uint32_t)packed);
+bool cev_connection_write(cev_connection *connection, const void *bytes, size_t count) {
+  cev_stage *stage = stage_of(connection);
+  if (!stage || !cev_stage_add_bytes(stage, bytes, count)) {
+    struct evbuffer *output = bufferevent_get_output(connection->bufferevent);
+    if (!spill(connection) || !cev_output_add_bytes(output, bytes, count)) return false;
+  }
+  output_grew(connection, count);
+  return true;
 }
 
 bool cev_connection_write_block(
     cev_connection *connection, const void *bytes, size_t count, uint32_t block) {
-  _Static_assert(sizeof(void *) == 8, "a block reference packs loop and block into a pointer");
-  struct evbuffer *output = bufferevent_get_output(connection->bufferevent);
-  void *extra = (void *)(uintptr_t)((uint64_t)connection->loop->index << 32 | block);
-  if (evbuffer_add_reference(output, bytes, count, on_block_sent, extra) < 0) return false;
-  output_grew(connection, output, count);
+  cev_stage *stage = stage_of(connection);
+  if (!stage || !cev_stage_add_block(stage, bytes, count, block)) {
+    struct evbuffer *output = bufferevent_get_output(connection->bufferevent);
+    if (!spill(connection) || !cev_output_add_block(connection->loop, output, bytes, count, block)) return false;
+  }
+  output_grew(connection, count);
+  return true;
+}
+
+/// Writes what is staged; what the socket has no room for moves to the bufferevent. False when the connection failed.
+static bool flush_stage(cev_connection *connection) {
+  cev_stage *stage = connection->stage;
+  if (cev_stage_write(connection->loop, stage, connection->descriptor) < 0 && errno != EAGAIN &&
+      errno != EWOULDBLOCK) {
+    fail(connection, CEV_CLOSE_WRITE_FAILED, errno);
+    return false;
+  }
+  if (!spill(connection)) {
+    fail(connection, CEV_CLOSE_WRITE_FAILED, ENOMEM);
+    return false;
+  }
   return true;
 }
 
@@ -256,9 +289,14 @@ void cev_connection_flush(cev_connection *connection) {
   connection->dirty = false;
   if (!connection->open || connection->failed || connection->waiting) return;
   struct evbuffer *output = bufferevent_get_output(connection->bufferevent);
-  size_t left = evbuffer_get_length(output);
   size_t sent = 0;
   int error = 0;
+  if (connection->stage) {
+    if (!flush_stage(connection)) return;
+    // What is left did not fit.
+    sent = MAX_TURN_WRITE;
+  }
+  size_t left = evbuffer_get_length(output);
   evbuffer_unfreeze(output, 1);
   while (left > 0 && sent < MAX_TURN_WRITE) {
     int written = evbuffer_write_atmost(output, connection->descriptor, MAX_SINGLE_WRITE);
@@ -293,7 +331,8 @@ void cev_connection_flush_now(cev_connection *connection) {
 }
 
 size_t cev_connection_output_length(const cev_connection *connection) {
-  return evbuffer_get_length(bufferevent_get_output(connection->bufferevent));
+  size_t staged = connection->stage ? cev_stage_length(connection->stage) : 0;
+  return staged + evbuffer_get_length(bufferevent_get_output(connection->bufferevent));
 }
 
 uint64_t cev_connection_bytes_sent(const cev_connection *connection) {

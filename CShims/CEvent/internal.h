@@ -39,6 +39,10 @@ struct cev_loop {
   struct cev_datagram **dirty_datagrams;
   size_t dirty_datagram_count, dirty_datagram_capacity;
 
+  /// Stages that no connection has, and how many there are in all. See stage.h.
+  struct cev_stage *spare_stages;
+  size_t stage_count;
+
   struct cev_receive_batch *receive_batch;
   cev_http_server *http_servers;
 };

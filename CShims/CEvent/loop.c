@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "stage.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -153,6 +153,7 @@ void cev_loop_free(cev_loop *loop) {
   if (loop->index < MAX_LOOPS) table[loop->index] = NULL;
   pthread_mutex_unlock(&table_lock);
   cev_receive_batch_free(loop->receive_batch);
+  cev_stages_free(loop);
   free(loop->records);
   free(loop->taken_records);
   free(loop->blocks);
