@@ -2,7 +2,7 @@ import BlockPool
 import TorrentModel
 
 /// Which 16 KiB of which torrent a cached block holds.
-struct CacheKey: Hashable {
+struct CacheKey: Equatable {
   /// The torrent's number on its loop.
   var torrent: UInt32
   var piece: UInt32
@@ -47,7 +47,7 @@ final class ReadCache {
   let limit: Int
   /// Blocks left in the pool for receiving: the cache evicts before it takes from these.
   let reserve: Int
-  private var index: [CacheKey: Int32] = [:]
+  private var index = CacheIndex()
   private var entries: [Entry] = []
   private var freeSlots: [Int32] = []
   /// Entry of a pool block, -1 for none.
@@ -69,14 +69,14 @@ final class ReadCache {
   private var doomed = 0
 
   func lookup(_ key: CacheKey) -> Lookup {
-    guard let slot = index[key] else { return .missing }
+    guard let slot = index.find(key) else { return .missing }
     let entry = entries[Int(slot)]
     return entry.count == 0 ? .reading : .ready(entry.block, count: Int(entry.count))
   }
 
   /// An output refers to the block of `key`, which is ready: it stays until ``unpin(_:)``.
   func pin(_ key: CacheKey) {
-    guard let slot = index[key] else { preconditionFailure("pinned a block that is not cached") }
+    guard let slot = index.find(key) else { preconditionFailure("pinned a block that is not cached") }
     hits += 1
     if entries[Int(slot)].pins == 0 { unlink(slot) }
     entries[Int(slot)].pins += 1
@@ -94,7 +94,6 @@ final class ReadCache {
   /// Takes a block to read `key` into, pinned until ``finishReading(_:count:)``. nil when there is no room.
   /// - Parameter isPassing: the block leaves when it was sent.
   func startReading(_ key: CacheKey, isPassing: Bool = false) -> BlockID? {
-    precondition(index[key] == nil)
     while count >= limit || pool.available <= reserve {
       if !evictOldest() { break }
     }
@@ -109,7 +108,7 @@ final class ReadCache {
       slot = Int32(entries.count)
       entries.append(entry)
     }
-    index[key] = slot
+    index.insert(key, slot)
     owner[Int(block.rawValue)] = slot
     return block
   }
@@ -125,7 +124,11 @@ final class ReadCache {
 
   /// Forgets what is cached of a torrent; pinned blocks leave with their last pin.
   func removeAll(of torrent: UInt32) {
-    for (key, slot) in index where key.torrent == torrent {
+    var slots: [Int32] = []
+    index.forEach { key, slot in
+      if key.torrent == torrent { slots.append(slot) }
+    }
+    for slot in slots {
       if entries[Int(slot)].pins == 0 {
         unlink(slot)
         free(slot)
@@ -151,7 +154,7 @@ final class ReadCache {
   private func doom(_ slot: Int32) {
     guard !entries[Int(slot)].isDoomed else { return }
     entries[Int(slot)].isDoomed = true
-    index[entries[Int(slot)].key] = nil
+    index.remove(entries[Int(slot)].key)
     doomed += 1
   }
 
@@ -168,7 +171,7 @@ final class ReadCache {
   private func free(_ slot: Int32) {
     let entry = entries[Int(slot)]
     owner[Int(entry.block.rawValue)] = -1
-    if entry.isDoomed { doomed -= 1 } else { index[entry.key] = nil }
+    if entry.isDoomed { doomed -= 1 } else { index.remove(entry.key) }
     pool.release(entry.block)
     freeSlots.append(slot)
   }
