@@ -37,16 +37,16 @@ test-packages: packages
 # many of them count on time, which a busy machine would blur.
 test: test-packages
 	SPATE_STRICT=1 $(SWIFT) build --build-tests
-	SPATE_STRICT=1 $(SWIFT) test --skip-build --no-parallel
+	SPATE_STRICT=1 bash Tests/run.sh $(SWIFT) test --skip-build --no-parallel
 
 # Without other clients: a few minutes.
 unit: packages
 	SPATE_STRICT=1 $(SWIFT) build --build-tests
-	SPATE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --skip '^Interop'
+	SPATE_STRICT=1 bash Tests/run.sh $(SWIFT) test --skip-build --no-parallel --skip '^Interop'
 
 interop: test-packages
 	SPATE_STRICT=1 $(SWIFT) build --build-tests
-	SPATE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --filter '^Interop'
+	SPATE_STRICT=1 bash Tests/run.sh $(SWIFT) test --skip-build --no-parallel --filter '^Interop'
 
 lint: packages
 	$(SWIFT) format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Perf

@@ -199,6 +199,39 @@ struct DirectWriteTests {
     bench.finish()
   }
 
+  /// The last thing that happens is a piece that is read back, which waits for another piece's writes.
+  @Test func aPieceThatLandsWhileAnotherIsReadBackIsReported() throws {
+    let sample = Sample(single: 4 << 20, pieceLength: 2 << 20)
+    let isHeld = Atomic<Bool>(true)
+    let oneByOne = Lock(())
+    let faults = FaultyFileSystem()
+    faults.set(.directWrite) { _ in
+      while isHeld.load(ordering: .acquiring) { usleep(1000) }
+      // The worker sees each end by itself, and is never told by its queue.
+      oneByOne.withLock { _ in _ = usleep(20_000) }
+      return 0
+    }
+    let bench = try bench(faults, sample: sample) {
+      DirectWriteTests.always(&$0)
+      $0.segmentBlocks = 16
+      $0.batchBlocks = 16
+    }
+    try bench.open()
+    let wrong = PieceIndex(1)
+    for block in 0..<127 {
+      bench.disk.submit(bench.storage, try bench.job(wrong, block, corrupt: block == 3).work)
+    }
+    try bench.post((0..<128).map { (PieceIndex(0), $0) })
+    // Time to hash what came, and then to get to the reading back: too little makes the test easier, never fail.
+    usleep(200_000)
+    bench.disk.submit(bench.storage, try bench.job(wrong, 127).work)
+    usleep(200_000)
+    isHeld.store(false, ordering: .releasing)
+    try bench.port.wait("pieceFailed") { if case .pieceFailed(wrong, _) = $0 { () } else { nil } }
+    try bench.waitVerified(1)
+    bench.finish()
+  }
+
   @Test func aWorkerWaitsForADeviceThatIsBehind() throws {
     let under = Atomic<Int>(0)
     let most = Atomic<Int>(0)
