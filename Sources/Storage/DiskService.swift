@@ -30,17 +30,20 @@ public final class DiskService: Sendable {
   /// - Parameters:
   ///   - workers: threads that hash and write pieces. A piece belongs to one of them.
   ///   - checkers: threads for `check` and `hash`; nil is one for each core.
+  ///   - isForChecking: nothing else is asked of it, so checking may have most of the pool. Longer reads cost less.
   ///   - fileLimit: files to have open at once; nil is half of what `RLIMIT_NOFILE` allows.
   ///   - writes: which way verified data goes to the device.
   /// - Precondition: the pool has at least 16 blocks to spare for each worker and checker.
   public convenience init(
     pool: BlockPool, workers: Int, checkers: Int? = nil, fileSystem: any FileSystem = RealFileSystem(),
-    fileLimit: Int? = nil, writes: WriteMode = .automatic
+    fileLimit: Int? = nil, writes: WriteMode = .automatic, isForChecking: Bool = false
   ) {
     let checkers = checkers ?? coreCount()
+    var tuning = DiskTuning(capacity: pool.capacity, workers: workers, checkers: checkers, writes: writes)
+    if isForChecking { tuning.checkScratch = max(1, min(256, pool.capacity / (2 * checkers))) }
     self.init(
       pool: pool, workers: workers, checkers: checkers, fileSystem: fileSystem, fileLimit: fileLimit,
-      tuning: DiskTuning(capacity: pool.capacity, workers: workers, checkers: checkers, writes: writes))
+      tuning: tuning)
   }
 
   init(

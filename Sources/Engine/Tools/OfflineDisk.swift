@@ -8,10 +8,12 @@ struct OfflineDisk: Sendable {
   let port: CompletionPort
   let events: AsyncStream<DiskCompletion.Event>
 
-  /// - Parameter memory: bytes for reading; every worker reads up to 16 streams at once.
+  /// - Parameters:
+  ///   - workers: threads that read and hash, each up to 16 streams at once.
+  ///   - memory: bytes for reading; not more than 4 MiB for each thread are used.
   init(workers: Int, memory: Int = 64 << 20) throws(BlockPoolError) {
     let pool = try BlockPool(capacity: memory / BlockPool.blockLength)
-    disk = DiskService(pool: pool, workers: workers)
+    disk = DiskService(pool: pool, workers: 1, checkers: workers, isForChecking: true)
     let (stream, continuation) = AsyncStream<DiskCompletion.Event>.makeStream()
     events = stream
     port = CompletionPort { completions in
