@@ -89,13 +89,10 @@ perf-check: release perf-packages
 	SPATE_DISK_WRITES=direct $(SWIFT) run --package-path Perf -c release perf all --quick --size 128M --items 1000 --warm 1 --peer spate --runs 1 --gate counts \
 	  $(PERF_CHECK) Perf/baseline.json
 
-# The table of the README: medians of five runs in turn with every installed client. Takes an hour, on a machine that
-# does nothing else.
-perf-table: release
-	$(SWIFT) run --package-path Perf -c release perf all --runs 5 --markdown --save Perf/out/table.json
-	for kernel in avx2 shani; do \
-	  SPATE_HASH=$$kernel $(SWIFT) run --package-path Perf -c release perf check create --runs 5 --piece 1M --no-counts --markdown; \
-	done
+# The README's tables: medians of five runs in turn. Takes three quarters of an hour, on a machine that does nothing else.
+perf-table: release perf-packages
+	$(SWIFT) build -c release --package-path Perf
+	bash Perf/table.sh
 
 docs:
 	$(SWIFT) package dump-symbol-graph --minimum-access-level public

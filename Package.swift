@@ -120,8 +120,8 @@ let package = Package(
     tests(
       "Interop", ["spate"],
       exclude: [
-        "install.sh", "Harness/namespace.sh", "Drivers/scripted_peer.py", "Drivers/certificates.sh",
-        "Drivers/lt_client.py", "Drivers/scrape.py", "Drivers/tls_front.py",
+        "install.sh", "Harness/namespace.sh", "Drivers/scripted_peer.py", "Drivers/metadata_peer.py",
+        "Drivers/certificates.sh", "Drivers/lt_client.py", "Drivers/scrape.py", "Drivers/tls_front.py",
       ]),
   ],
   swiftLanguageModes: [.v6],

@@ -60,7 +60,9 @@ struct Perf: ParsableCommand {
   @Flag(help: "Also run once under a profiler; flame graph and top 20 go to Perf/out.")
   var profile = false
 
-  @Option(help: "MiB of free memory to warm before a run. (default: all; quick: what the run needs)")
+  @Option(
+    help: "MiB of free memory to warm before a run. (default: the torrent's size and 4 GiB; quick: and 1 GiB)"
+  )
   var warm: Int?
 
   @Option(help: "Folder for data, on the disk to be measured.")

@@ -127,10 +127,12 @@ final class Bench {
     return child
   }
 
-  /// Touches free memory and gives it back, so that no run pays for memory the host has taken away.
+  /// Touches free memory and gives it back, so that no run pays for memory the host has taken away: what the page cache may
+  /// take of the data, and what clients hold themselves. All that is free would take too long: what was touched first would
+  /// be cold again.
   func warm(for point: Point) throws(Failure) {
-    let wanted = options.warmMiB ?? (options.quick ? point.size >> 20 + 1024 : 0)
-    try Child.run([home.warm] + (wanted > 0 ? ["\(wanted)"] : []), name: "perf-warm", seconds: 300)
+    let wanted = options.warmMiB ?? point.size >> 20 + (options.quick ? 1024 : 4096)
+    try Child.run([home.warm, "\(wanted)"], name: "perf-warm", seconds: 300)
   }
 
   func start(_ client: any Client, _ job: Job, _ instrument: Instrument) throws(Failure) -> Running {

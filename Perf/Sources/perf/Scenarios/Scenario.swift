@@ -31,7 +31,7 @@ struct Options {
   var verify = true
   /// Whether a scenario that has limits of time fails above them.
   var holdsTimes = true
-  /// MiB to warm before a run; nil: all that is free.
+  /// MiB to warm before a run; nil: what a run may take.
   var warmMiB: Int?
 
   /// The usual plane: every number of connections at the usual piece length, every piece length at the usual number.
