@@ -109,7 +109,7 @@ let package = Package(
     tests("BlockPoolTests", ["BlockPool"]),
     tests("HashingTests", ["Hashing", "CHash", "BlockPool"]),
     tests("StorageTests", ["Storage", "Hashing", "BlockPool", "TorrentModel"]),
-    tests("ReactorTests", ["Reactor", "BlockPool"]),
+    tests("ReactorTests", ["Reactor", "BlockPool", "TorrentModel"]),
     tests("EngineTests", ["Engine", "TrackerServer"] + pureRooms + groundRooms),
     tests("TrackerServerTests", ["TrackerServer", "TrackerProtocol", "Reactor"]),
     tests("HouseRulesTests", []),

@@ -1,4 +1,5 @@
 import Testing
+import TorrentModel
 
 @testable import Engine
 
@@ -6,7 +7,7 @@ import Testing
   /// Few keys and seeds that put them close together: what a dictionary says is what the table has to say.
   @Test(arguments: [UInt64(0), 1, 0x5EED, .max])
   func drawnChangesMatchADictionary(_ seed: UInt64) {
-    var random = SystemRandomNumberGenerator()
+    var random = SeededRandom(seed: seed)
     var index = CacheIndex(seed: seed)
     var model: [Int: Int32] = [:]
     for step in 0..<20_000 {

@@ -1,6 +1,7 @@
 import BlockPool
 import Reactor
 import Testing
+import TorrentModel
 
 /// What is queued leaves in order and each block comes back once, whichever way it takes: staged and written at once, or
 /// through the bufferevent when the socket has no room.
@@ -28,26 +29,22 @@ import Testing
       options.sendBufferBytes = sendBuffer
       let pair = try await makePair(on: actor, options: options)
       let (pool, blocks, contents) = try Self.makePool(8)
-      var returned = 0
-      let signal = Signal()
-      actor.loop.onBlocksReturned { list in
-        returned += list.count
-        signal.changed()
-      }
-      var random = Pseudorandom(seed)
+      let returns = Returns(on: actor)
+      var random = SeededRandom(seed: seed)
       var expected: [UInt8] = []
       var given = 0
       for step in 0..<600 {
-        switch random.next(10) {
+        switch Int.random(in: 0..<10, using: &random) {
         case 0..<4:
           // Some longer than what is staged.
-          let bytes = pattern(1 + random.next(random.next(8) == 0 ? 5000 : 40), seed: UInt64(step))
+          let bytes = pattern(
+            Int.random(in: 1...(step % 8 == 0 ? 5000 : 40), using: &random), seed: UInt64(step))
           pair.left.write(copying: bytes)
           expected += bytes
         case 4..<8:
-          let index = random.next(blocks.count)
-          let offset = random.next(16384)
-          let count = 1 + random.next(16384 - offset)
+          let index = Int.random(in: 0..<blocks.count, using: &random)
+          let offset = Int.random(in: 0..<16384, using: &random)
+          let count = Int.random(in: 1...(16384 - offset), using: &random)
           #expect(pair.left.write(block: blocks[index], of: pool, offset: offset, count: count))
           expected += contents[index * 16384 + offset..<index * 16384 + offset + count]
           given += 1
@@ -62,8 +59,8 @@ import Testing
         pair.rightEvents.received.count >= expected.count
       }
       #expect(pair.rightEvents.received == expected)
-      try await signal.wait("returns", isolation: actor) { returned >= given }
-      #expect(returned == given && pair.left.outputLength == 0)
+      try await returns.signal.wait("returns", isolation: actor) { returns.count >= given }
+      #expect(returns.count == given && pair.left.outputLength == 0)
       pool.release(blocks)
       pair.close()
     }
@@ -73,12 +70,7 @@ import Testing
   @Test func manyConnectionsInOneTurn() async throws {
     try await withLoop { actor in
       let (pool, blocks, contents) = try Self.makePool(1)
-      var returned = 0
-      let signal = Signal()
-      actor.loop.onBlocksReturned { list in
-        returned += list.count
-        signal.changed()
-      }
+      let returns = Returns(on: actor)
       var pairs: [ConnectedPair] = []
       for _ in 0..<100 { pairs.append(try await makePair(on: actor)) }
       for round in 1...2 {
@@ -94,22 +86,23 @@ import Testing
           #expect(Array(pair.rightEvents.received[((round - 1) * 302)...]) == expected)
         }
       }
-      try await signal.wait("returns", isolation: actor) { returned >= 200 }
-      #expect(returned == 200)
+      try await returns.signal.wait("returns", isolation: actor) { returns.count >= 200 }
+      #expect(returns.count == 200)
       for pair in pairs { pair.close() }
       pool.release(blocks)
     }
   }
 }
 
-/// Drawn numbers that a seed repeats.
-private struct Pseudorandom {
-  private var state: UInt64
+/// Counts the blocks that come back.
+private final class Returns {
+  let signal = Signal()
+  private(set) var count = 0
 
-  init(_ seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-  mutating func next(_ bound: Int) -> Int {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return Int(state >> 33) % bound
+  init(on actor: isolated LoopActor) {
+    actor.loop.onBlocksReturned { blocks in
+      self.count += blocks.count
+      self.signal.changed()
+    }
   }
 }

@@ -30,6 +30,13 @@ struct DirectWriteTests {
     tuning.route.leastLength = 4096
   }
 
+  /// Long pieces are hashed and written a quarter of a MiB at a time.
+  static func inSegments(_ tuning: inout DiskTuning) {
+    always(&tuning)
+    tuning.segmentBlocks = 16
+    tuning.batchBlocks = 16
+  }
+
   func bench(
     _ faults: FaultyFileSystem = FaultyFileSystem(), sample: Sample = DirectWriteTests.sample,
     workers: Int = 1,
@@ -170,20 +177,21 @@ struct DirectWriteTests {
     #expect(bench.port.all.count { if case .pieceVerified = $0 { true } else { false } } == bench.full.count)
   }
 
+  /// Blocks of a piece, the fourth of them wrong.
+  private func postWrong(_ blocks: Range<Int>, of piece: PieceIndex, to bench: Bench) throws {
+    for block in blocks {
+      bench.disk.submit(bench.storage, try bench.job(piece, block, corrupt: block == 3).work)
+    }
+  }
+
   /// A late write of bytes that were wrong must not replace what comes after them.
   @Test func aPieceThatFailsWhileItIsWrittenIsWrittenAgain() throws {
     let sample = Sample(single: 4 << 20, pieceLength: 2 << 20)
-    let bench = try bench(slow(40), sample: sample) {
-      DirectWriteTests.always(&$0)
-      $0.segmentBlocks = 16
-      $0.batchBlocks = 16
-    }
+    let bench = try bench(slow(40), sample: sample, tune: DirectWriteTests.inSegments)
     try bench.open()
     let piece = PieceIndex(1)
     // The first segments are on their way when the last block shows that something is wrong.
-    for block in 0..<128 {
-      bench.disk.submit(bench.storage, try bench.job(piece, block, corrupt: block == 3).work)
-    }
+    try postWrong(0..<128, of: piece, to: bench)
     let digests = try bench.port.wait("pieceFailed") {
       if case .pieceFailed(piece, let digests) = $0 { digests } else { nil }
     }
@@ -211,16 +219,10 @@ struct DirectWriteTests {
       oneByOne.withLock { _ in _ = usleep(20_000) }
       return 0
     }
-    let bench = try bench(faults, sample: sample) {
-      DirectWriteTests.always(&$0)
-      $0.segmentBlocks = 16
-      $0.batchBlocks = 16
-    }
+    let bench = try bench(faults, sample: sample, tune: DirectWriteTests.inSegments)
     try bench.open()
     let wrong = PieceIndex(1)
-    for block in 0..<127 {
-      bench.disk.submit(bench.storage, try bench.job(wrong, block, corrupt: block == 3).work)
-    }
+    try postWrong(0..<127, of: wrong, to: bench)
     try bench.post((0..<128).map { (PieceIndex(0), $0) })
     // Time to hash what came, and then to get to the reading back: too little makes the test easier, never fail.
     usleep(200_000)
