@@ -330,6 +330,24 @@ void cev_connection_flush_now(cev_connection *connection) {
   cev_connection_flush(connection);
 }
 
+ssize_t cev_connection_write_at_once(cev_connection *connection, const struct iovec *vectors, int count) {
+  if (connection->stage && !connection->waiting && !connection->failed) cev_connection_flush_now(connection);
+  if (!connection->open || connection->failed || connection->waiting || connection->close_after_flush ||
+      cev_connection_output_length(connection) > 0)
+    return 0;
+  ssize_t written;
+  do {
+    written = writev(connection->descriptor, vectors, count);
+  } while (written < 0 && errno == EINTR);
+  if (written < 0) {
+    // Bytes that are not there (EFAULT) are no fault of the connection.
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EFAULT) fail(connection, CEV_CLOSE_WRITE_FAILED, errno);
+    return 0;
+  }
+  connection->bytes_queued += (uint64_t)written;
+  return written;
+}
+
 size_t cev_connection_output_length(const cev_connection *connection) {
   size_t staged = connection->stage ? cev_stage_length(connection->stage) : 0;
   return staged + evbuffer_get_length(bufferevent_get_output(connection->bufferevent));

@@ -214,6 +214,36 @@ public final class Connection: LoopSource {
     return true
   }
 
+  /// Sends bytes of a file straight from the page cache, cut into blocks of 16 KiB, each behind its header: what is queued goes
+  /// first, then as much of this as the socket has room for. Nothing of it is queued.
+  /// - Parameters:
+  ///   - range: where in the file the bytes are; they must be in memory, or the call waits for the device.
+  ///   - headers: of equal length, one for each block, end to end.
+  /// - Returns: the bytes that left, headers included; none where older output is in the way, the socket is full, the file
+  ///   has been cut short, or the connection broke, which the handler hears of in the next turn.
+  /// - Precondition: there are 1 to 64 blocks, and a header for each.
+  public func write(_ range: Range<Int64>, of mapping: FileMapping, headers: Span<UInt8>) -> Int {
+    loop.assertOnLoop()
+    let blockCount = (range.count + BlockPool.blockLength - 1) / BlockPool.blockLength
+    precondition(blockCount >= 1 && blockCount <= 64 && headers.count % blockCount == 0)
+    guard let raw = unsafe raw else { return 0 }
+    let headerLength = headers.count / blockCount
+    return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2 * blockCount) { vectors in
+      unsafe headers.withUnsafeBufferPointer { headers in
+        for i in 0..<blockCount {
+          let header = unsafe UnsafeMutableRawPointer(mutating: headers.baseAddress! + i * headerLength)
+          unsafe vectors.initializeElement(
+            at: 2 * i, to: iovec(iov_base: header, iov_len: headerLength))
+          let offset = range.lowerBound + Int64(i * BlockPool.blockLength)
+          let count = Int(min(Int64(BlockPool.blockLength), range.upperBound - offset))
+          unsafe vectors.initializeElement(
+            at: 2 * i + 1, to: iovec(iov_base: mapping.address(of: offset, count), iov_len: count))
+        }
+        return unsafe cev_connection_write_at_once(raw, vectors.baseAddress!, CInt(2 * blockCount))
+      }
+    }
+  }
+
   /// Hands what is queued to the kernel now rather than at the end of the turn: for blocks that have just been filled, while
   /// their bytes are in the processor's cache. A failure is told of in the next turn.
   public func flush() {

@@ -35,6 +35,8 @@ public enum DisconnectReason: UInt8, Hashable, Sendable, CaseIterable {
   case connectionLost
   /// A message or handshake that the protocol forbids.
   case protocolError
+  /// A block that was half sent could not be read to its end.
+  case unreadableBlock
   /// The connection was never made.
   case connectFailed
   /// The engine is shutting down, or the torrent was removed.
@@ -61,6 +63,7 @@ extension DisconnectReason: CustomStringConvertible {
     case .closedByPeer: "closed by the peer"
     case .connectionLost: "connection lost"
     case .protocolError: "protocol error"
+    case .unreadableBlock: "a block could not be read to its end"
     case .connectFailed: "could not connect"
     case .shutDown: "shut down"
     }

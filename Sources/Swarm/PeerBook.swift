@@ -214,8 +214,8 @@ struct PeerBook {
     case .banned: remove(at: place)
     case .duplicate, .full, .replaced, .tooManyFromAddress:
       entries[place].nextAttempt = now + jitter(maximumRetryDelay, &random)
-    case .connectionLost where wasUseful:
-      // The line broke, not the peer.
+    case .connectionLost where wasUseful, .unreadableBlock:
+      // Not the peer's fault: the line broke, or our disk.
       entries[place].nextAttempt = now + jitter(min(retryDelay, .seconds(10)), &random)
     case .closedByPeer where wasUseful, .inactive where wasUseful:
       entries[place].nextAttempt = now + jitter(retryDelay, &random)

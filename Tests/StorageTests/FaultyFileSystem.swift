@@ -6,7 +6,7 @@ import Synchronization
 /// The real file system, with faults put in front of it.
 final class FaultyFileSystem: FileSystem {
   enum Call: Hashable, Sendable {
-    case write, directWrite, openDirect, read, readAtHand, sync, syncAll, reserve, setSize, open, rename,
+    case write, directWrite, openDirect, read, readAtHand, map, sync, syncAll, reserve, setSize, open, rename,
       copy, remove, writeBytes
   }
 
@@ -53,6 +53,10 @@ final class FaultyFileSystem: FileSystem {
   ) throws(SystemError) -> Int {
     try meet(.readAtHand)
     return try real.readAtHand(into: segments, of: pool, from: file, at: offset)
+  }
+  func map(_ file: CInt, length: Int64) -> FileMapping? {
+    do { try meet(.map) } catch { return nil }
+    return real.map(file, length: length)
   }
   func write(_ bytes: [UInt8], to file: CInt, at offset: Int64) throws(SystemError) {
     try meet(.writeBytes)

@@ -96,4 +96,72 @@ import TorrentModel
     #expect(fileSystem.count(of: .readAtHand) == 1)
     bench.finish()
   }
+
+  // MARK: Sending from where the bytes are
+
+  /// What would be sent of `length` bytes at `offset` of the contents; nil when they have to be read.
+  func sent(_ bench: Bench, _ reader: inout PageCacheReader, _ offset: Int, _ length: Int) -> Int? {
+    reader.send(Int64(offset), length, of: bench.storage) { mapping, place in
+      #expect(place == Int64(offset) - 100_000, "in file d/b")
+      #expect(mapping.isResident(place, length))
+      return length
+    }
+  }
+
+  @Test func whatIsInMemoryIsSentFromThereOnceAReadShowedThatTheSystemKnows() throws {
+    let bench = try bench()
+    var reader = bench.disk.makePageCacheReader()
+    #expect(sent(bench, &reader, 131_072, 16384) == nil, "nothing was read at hand yet")
+    #expect(try atHand(bench, 131_072, 16384) != nil)
+    #expect(sent(bench, &reader, 131_072, 262_144) == 262_144)
+    #expect(sent(bench, &reader, 490_000, 10_000) == 10_000)
+    #expect(sent(bench, &reader, 490_000, 20_000) == nil, "two files")
+    #expect(sent(bench, &reader, 604_000, 5000) == nil, "behind the end")
+    truncate(bench.root + "/d/b", 399_999)
+    #expect(sent(bench, &reader, 490_000, 10_000) == nil, "a byte was cut off")
+    #expect(sent(bench, &reader, 490_000, 9_999) == 9_999)
+    truncate(bench.root + "/d/b", 40_000)
+    #expect(sent(bench, &reader, 131_072, 16384) == nil, "cut off")
+    try bench.close()
+    #expect(sent(bench, &reader, 100_000, 16384) == nil, "a closed torrent")
+    bench.finish()
+  }
+
+  @Test func whatIsNotInMemoryIsNotSentFromThere() throws {
+    let bench = try bench()
+    var reader = bench.disk.makePageCacheReader()
+    #expect(try atHand(bench, 131_072, 16384) != nil)
+    let file = open(bench.root + "/d/b", O_RDONLY)
+    defer { close(file) }
+    fsync(file)
+    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
+    let mapping = try #require(FileMapping(of: file, length: 400_000))
+    // Where all is always in memory there is nothing to see.
+    guard !mapping.isResident(31_072, 16384) else { return bench.finish() }
+    #expect(sent(bench, &reader, 131_072, 16384) == nil)
+    bench.finish()
+  }
+
+  @Test func aFileThatCannotBeMappedIsAskedOnce() throws {
+    let fileSystem = FaultyFileSystem()
+    let bench = try bench(fileSystem)
+    var reader = bench.disk.makePageCacheReader()
+    fileSystem.set(.map) { _ in ENODEV }
+    #expect(try atHand(bench, 131_072, 16384) != nil)
+    for _ in 0..<3 { #expect(sent(bench, &reader, 131_072, 16384) == nil) }
+    #expect(fileSystem.count(of: .map) == 1)
+    #expect(try atHand(bench, 131_072, 16384) != nil, "it can be read all the same")
+    bench.finish()
+  }
+
+  /// Mappings are made anew after some use, so that what they take does not grow with what was sent.
+  @Test func mappingsAreRenewed() throws {
+    let fileSystem = FaultyFileSystem()
+    let bench = try bench(fileSystem)
+    var reader = bench.disk.makePageCacheReader()
+    #expect(try atHand(bench, 131_072, 16384) != nil)
+    for _ in 0..<200 { #expect(sent(bench, &reader, 131_072, 16384) == 16384) }
+    #expect((2...20).contains(fileSystem.count(of: .map)))
+    bench.finish()
+  }
 }

@@ -49,13 +49,17 @@ bool cev_connection_write(
 /// False when memory ran out: then the block is not returned.
 bool cev_connection_write_block(
     cev_connection *_Nonnull connection, const void *_Nonnull bytes, size_t count, uint32_t block);
+/// Sends what is queued, and then with one writev as much of the vectors as the socket has room for, past the queue. Nothing
+/// refers to their memory afterwards. Returns the bytes taken: none when older output is left over, or the connection failed.
+ssize_t cev_connection_write_at_once(
+    cev_connection *_Nonnull connection, const struct iovec *_Nonnull vectors, int count);
 size_t cev_connection_output_length(const cev_connection *_Nonnull connection);
 /// Bytes handed to the kernel so far.
 uint64_t cev_connection_bytes_sent(const cev_connection *_Nonnull connection);
 void cev_connection_set_low_watermark(cev_connection *_Nonnull connection, size_t bytes);
-/// FAILED with CEV_CLOSE_FLUSHED follows when nothing is left to send.
 /// Hands what is queued to the kernel at once instead of at the end of the turn, as far as the socket has room.
 void cev_connection_flush_now(cev_connection *_Nonnull connection);
+/// FAILED with CEV_CLOSE_FLUSHED follows when nothing is left to send.
 void cev_connection_close_after_flush(cev_connection *_Nonnull connection);
 int cev_connection_descriptor(const cev_connection *_Nonnull connection);
 

@@ -479,6 +479,7 @@ extension DataPathCounters {
   mutating func add(_ other: DataPathCounters) {
     blocksReceived += other.blocksReceived
     blocksSent += other.blocksSent
+    blocksSentDirectly += other.blocksSentDirectly
     receiveCalls += other.receiveCalls
     copiedBytes += other.copiedBytes
     writtenBytes += other.writtenBytes

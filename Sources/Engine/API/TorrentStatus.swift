@@ -175,6 +175,8 @@ public struct DataPathCounters: Sendable {
   /// Blocks received from peers, and sent to them.
   public var blocksReceived: Int64 = 0
   public var blocksSent: Int64 = 0
+  /// Of those, from the page cache to the socket without passing through memory of ours.
+  public var blocksSentDirectly: Int64 = 0
   /// `readv` calls on peer connections.
   public var receiveCalls: Int64 = 0
   /// Payload bytes that user space had to move because a peer's stream was not as predicted.

@@ -17,7 +17,9 @@ final class LoopContext {
   let swarmConfiguration: SwarmConfiguration.Shared
   let reader: ScatterReader
   let cache: ReadCache
-  private var pageCache: PageCacheReader
+  var pageCache: PageCacheReader
+  /// Headers of blocks that are sent together.
+  var headerBuffer: [UInt8] = []
   var downloads: RateLimitTree
   var uploads: RateLimitTree
   /// Jobs collected in this turn.
@@ -240,15 +242,28 @@ final class LoopContext {
   func readAtHand(_ driver: TorrentDriver, piece: PieceIndex, first: Int, count wanted: Int) -> Bool {
     var blocks = InlineArray<16, BlockID>(repeating: BlockID(rawValue: 0))
     var count = 0
-    var length = 0
     while count < min(wanted, BlockRead.maximumBlocks) {
       let key = CacheKey(torrent: driver.slot, piece: piece.rawValue, block: UInt32(first + count))
       guard let block = cache.startReading(key, isPassing: true) else { break }
       blocks[count] = block
-      length += driver.geometry.length(ofBlock: first + count, in: piece)
       count += 1
     }
-    guard count > 0 else { return false }
+    return count > 0 && fill(driver, piece, first, blocks, count)
+  }
+
+  /// The same for one block, into a spare one of the cache, which is the cache's again either way.
+  func readAtHand(_ driver: TorrentDriver, piece: PieceIndex, block: Int, into spare: BlockID) -> Bool {
+    let key = CacheKey(torrent: driver.slot, piece: piece.rawValue, block: UInt32(block))
+    cache.startReading(key, into: spare, isPassing: true)
+    return fill(driver, piece, block, InlineArray(repeating: spare), 1)
+  }
+
+  private func fill(
+    _ driver: TorrentDriver, _ piece: PieceIndex, _ first: Int, _ blocks: InlineArray<16, BlockID>,
+    _ count: Int
+  ) -> Bool {
+    var length = 0
+    for i in 0..<count { length += driver.geometry.length(ofBlock: first + i, in: piece) }
     let offset = driver.geometry.start(of: piece) + Int64(first * blockLength)
     let read = BlockRead(token: 0, offset: offset, length: length, blocks: blocks)
     let isFilled = pageCache.fill(read, of: driver.storage)

@@ -107,6 +107,22 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     connection?.setLowWatermark(Self.outputLowWater)
   }
 
+  private var waitsForEmptyOutput = false
+
+  /// The queue moves again when the output is empty.
+  func waitForEmptyOutput() {
+    guard !waitsForEmptyOutput else { return }
+    waitsForEmptyOutput = true
+    connection?.setLowWatermark(0)
+  }
+
+  /// The queue moves again when the output has become short: it holds blocks to go on with meanwhile.
+  func waitForShortOutput() {
+    guard waitsForEmptyOutput else { return }
+    waitsForEmptyOutput = false
+    prepareConnection()
+  }
+
   func connectionReadable(_ connection: Connection) {
     switch phase {
     case .handshaking: readHandshake()
@@ -307,6 +323,11 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   /// Queues `count` bytes of a pinned block; the loop reports when they left.
   func write(block: BlockID, offset: Int, count: Int) -> Bool {
     connection?.write(block: block, of: context.pool, offset: offset, count: count) ?? false
+  }
+
+  /// Sends blocks of a file, each behind its header, as far as the socket has room; returns the bytes that left.
+  func write(_ range: Range<Int64>, of mapping: FileMapping, headers: Span<UInt8>) -> Int {
+    connection?.write(range, of: mapping, headers: headers) ?? 0
   }
 
   /// Hands what is queued to the kernel now.

@@ -41,7 +41,19 @@ extension TorrentDriver {
     guard let key = peer.key, let swarm else { return }
     var sent = 0
     var unflushed = 0
-    while let block = peer.uploads.first, peer.hasRoomForOutput {
+    sending: while let block = peer.uploads.first, peer.hasRoomForOutput {
+      if !isUploadLimited, unflushed == 0 {
+        switch sendDirectly(to: peer, key) {
+        case .sent(let count):
+          sent += count
+          continue sending
+        case .full(let count):
+          sent += count
+          break sending
+        case .impossible: break
+        }
+      }
+      peer.waitForShortOutput()
       if isUploadLimited,
         context.uploads.grant(Int(block.length), from: uploadNode, now: now) < Int(block.length)
       {
@@ -75,7 +87,7 @@ extension TorrentDriver {
     Int(request.begin) / blockLength...(Int(request.begin) + Int(request.length) - 1) / blockLength
   }
 
-  private func cacheKey(_ piece: PieceIndex, _ block: Int) -> CacheKey {
+  func cacheKey(_ piece: PieceIndex, _ block: Int) -> CacheKey {
     CacheKey(torrent: slot, piece: piece.rawValue, block: UInt32(block))
   }
 
@@ -93,15 +105,24 @@ extension TorrentDriver {
     var offset = Int(request.begin)
     var rest = Int(request.length)
     for block in blocks(of: request) {
-      let key = cacheKey(request.piece, block)
-      guard case .ready(let id, let filled) = context.cache.lookup(key) else { return }
       let start = offset - block * blockLength
-      let count = min(rest, filled - start)
-      context.cache.pin(key)
-      if !peer.write(block: id, offset: start, count: count) { _ = context.cache.unpin(id) }
+      let count = writeCached(request.piece, block, from: start, count: rest, to: peer)
       offset += count
       rest -= count
     }
+  }
+
+  /// Queues up to `count` bytes of a block of the cache, from `start` on, and returns how many there are.
+  @discardableResult
+  func writeCached(_ piece: PieceIndex, _ block: Int, from start: Int, count: Int, to peer: PeerConnection)
+    -> Int
+  {
+    let key = cacheKey(piece, block)
+    guard case .ready(let id, let filled) = context.cache.lookup(key) else { return 0 }
+    let count = min(count, filled - start)
+    context.cache.pin(key)
+    if !peer.write(block: id, offset: start, count: count) { _ = context.cache.unpin(id) }
+    return count
   }
 
   /// Bytes that are sent at once: so few that they are still in the processor's cache, so many that a call costs little.
@@ -115,17 +136,9 @@ extension TorrentDriver {
 
   /// Reads the next block of the peer's queue without waiting, and with it those in the queue that follow it in the piece.
   private func readAtHand(for peer: PeerConnection) -> Bool {
-    guard let request = peer.uploads.first, Int(request.begin) % blockLength == 0 else { return false }
-    let first = Int(request.begin) / blockLength
-    var count = 0
-    for next in peer.uploads {
-      guard count < BlockRead.maximumBlocks, next.piece == request.piece, Int(next.length) <= blockLength,
-        Int(next.begin) == (first + count) * blockLength,
-        context.cache.lookup(cacheKey(next.piece, first + count)) == .missing
-      else { break }
-      count += 1
-    }
-    return count > 0 && context.readAtHand(self, piece: request.piece, first: first, count: count)
+    let run = uploadRun(of: peer, limit: BlockRead.maximumBlocks)
+    guard run.count > 0, let request = peer.uploads.first else { return false }
+    return context.readAtHand(self, piece: request.piece, first: run.first, count: run.count)
   }
 
   /// Reads the blocks of the request, and with them those behind that the peer is likely to ask for next.

@@ -94,10 +94,25 @@ final class ReadCache {
   /// Takes a block to read `key` into, pinned until ``finishReading(_:count:)``. nil when there is no room.
   /// - Parameter isPassing: the block leaves when it was sent.
   func startReading(_ key: CacheKey, isPassing: Bool = false) -> BlockID? {
+    guard let block = takeSpare() else { return nil }
+    startReading(key, into: block, isPassing: isPassing)
+    return block
+  }
+
+  /// Takes a block out of the pool, for a key that is not known yet or for none. nil when there is no room.
+  func takeSpare() -> BlockID? {
     while count >= limit || pool.available <= reserve {
       if !evictOldest() { break }
     }
-    guard count < limit, pool.available > reserve, let block = pool.take() else { return nil }
+    guard count < limit, pool.available > reserve else { return nil }
+    return pool.take()
+  }
+
+  /// Gives back a block of ``takeSpare()`` that was not needed.
+  func returnSpare(_ block: BlockID) { pool.release(block) }
+
+  /// As ``startReading(_:isPassing:)``, with a block of ``takeSpare()``.
+  func startReading(_ key: CacheKey, into block: BlockID, isPassing: Bool) {
     misses += 1
     let entry = Entry(key: key, block: block, count: 0, pins: 1, isPassing: isPassing)
     let slot: Int32
@@ -110,7 +125,6 @@ final class ReadCache {
     }
     index.insert(key, slot)
     owner[Int(block.rawValue)] = slot
-    return block
   }
 
   /// The read of `block` ended: `count` bytes are there, or none, and then the block leaves.

@@ -64,6 +64,8 @@ struct TransferDocument: Encodable {
 struct CountersDocument: Encodable {
   let blocksReceived: Int64
   let blocksSent: Int64
+  /// Of those, straight from the page cache.
+  let blocksSentDirectly: Int64
   let copiedBytes: Int64
   let receiveCalls: Int64
   let writtenBytes: Int64
@@ -80,6 +82,7 @@ struct CountersDocument: Encodable {
   init(_ status: SessionStatus) {
     blocksReceived = status.counters.blocksReceived
     blocksSent = status.counters.blocksSent
+    blocksSentDirectly = status.counters.blocksSentDirectly
     copiedBytes = status.counters.copiedBytes
     receiveCalls = status.counters.receiveCalls
     writtenBytes = status.counters.writtenBytes

@@ -48,6 +48,8 @@ public protocol FileSystem: Sendable {
   func readAtHand(
     into segments: Span<BlockSegment>, of pool: BlockPool, from file: CInt, at offset: Int64
   ) throws(SystemError) -> Int
+  /// The first `length` bytes for the kernel to send from; nil where that is not to be had.
+  func map(_ file: CInt, length: Int64) -> FileMapping?
   func write(_ bytes: [UInt8], to file: CInt, at offset: Int64) throws(SystemError)
   /// Up to `count` bytes, fewer at the end of the file.
   func read(_ count: Int, from file: CInt, at offset: Int64) throws(SystemError) -> [UInt8]

@@ -17,6 +17,12 @@ final class OpenFile: Sendable {
   /// Cleared when the file system turns out not to know what is in memory.
   let canReadAtHand = Atomic<Bool>(true)
 
+  /// Set once something was read at hand: the file system knows what is in memory.
+  let wasReadAtHand = Atomic<Bool>(false)
+  /// Cleared when the file turns out to be none to send from where it is.
+  let canMap = Atomic<Bool>(true)
+  private let mapping = Lock<FileMapping?>(nil)
+
   /// Cleared when the file turns out to be none to write past the page cache.
   let canWriteDirect = Atomic<Bool>(true)
 
@@ -40,6 +46,19 @@ final class OpenFile: Sendable {
   }
 
   deinit { fileSystem.close(descriptor) }
+
+  /// The file's bytes for the kernel to send from, `length` of them; nil where that is not to be had.
+  func map(length: Int64) -> (mapping: FileMapping, isNew: Bool)? {
+    mapping.withLock { mapping in
+      if let mapping, mapping.length >= length { return (mapping, false) }
+      mapping = fileSystem.map(descriptor, length: length)
+      guard let mapping else { return nil }
+      return (mapping, true)
+    }
+  }
+
+  /// Gives back what the mapping takes, until it is needed again.
+  func unmap() { mapping.withLock { $0 = nil } }
 
   private static let lookInterval: Int64 = 1_000_000_000
 

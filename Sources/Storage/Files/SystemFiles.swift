@@ -29,6 +29,8 @@ public struct RealFileSystem: FileSystem {
     throw SystemError(code: CInt(-count))
   }
 
+  public func map(_ file: CInt, length: Int64) -> FileMapping? { FileMapping(of: file, length: length) }
+
   public func write(_ bytes: [UInt8], to file: CInt, at offset: Int64) throws(SystemError) {
     var done = 0
     while done < bytes.count {
