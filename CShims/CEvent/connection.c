@@ -92,6 +92,7 @@ static void on_event(struct bufferevent *bufferevent, short what, void *context)
   cev_connection *connection = context;
   if (what & BEV_EVENT_CONNECTED) {
     connection->open = true;
+    cev_socket_pace(connection->descriptor);
     bufferevent_set_timeouts(bufferevent, NULL, NULL);
     bufferevent_disable(bufferevent, EV_WRITE);
     if (connection->reading && event_add(&connection->read_event, NULL) < 0) {
@@ -160,6 +161,7 @@ cev_connection *cev_connect(
     close(descriptor);
     return NULL;
   }
+  cev_socket_begin_unpaced(descriptor);
   // Before connecting, so that the window scale fits. A refused size is no reason to give up a peer.
   cev_socket_set_buffers(descriptor, receive_buffer, send_buffer);
   struct timeval timeout;

@@ -54,6 +54,13 @@ cev_record *cev_loop_append(cev_loop *loop, cev_record_kind kind, uint64_t token
 /// The loop that runs on `base`, or null.
 cev_loop *cev_loop_of_base(const struct event_base *base);
 
+/// Where the system's congestion control is one that paces (BBR), a socket begins without it, because pacing, once begun, stays:
+/// a peer on this machine is spared a timer for each 64 KiB, there being nothing to control. To be called before the socket
+/// listens or connects; those who accept inherit it.
+void cev_socket_begin_unpaced(int descriptor);
+/// The socket is connected: unless the peer is on this machine, the system's own algorithm takes over.
+void cev_socket_pace(int descriptor);
+
 void cev_loop_return_block(uint32_t loop_index, uint32_t block);
 
 /// Doubles `*array` until it holds `needed` elements; ends the process when memory ran out.

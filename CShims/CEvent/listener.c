@@ -21,6 +21,7 @@ static void on_accept(
     close(descriptor);
     return;
   }
+  cev_socket_pace(descriptor);
   cev_record *record = cev_loop_append(listener->loop, CEV_RECORD_ACCEPTED, listener->token);
   record->value = descriptor;
   record->address = address;
@@ -44,6 +45,7 @@ cev_listener *cev_listen(
   int descriptor =
       cev_socket_open(binding->address.family, SOCK_STREAM, binding, CEV_SOCKET_REUSE_ADDRESS, error);
   if (descriptor < 0) return NULL;
+  cev_socket_begin_unpaced(descriptor);
   cev_listener *listener = calloc(1, sizeof *listener);
   errno = 0;
   if (listener) {
