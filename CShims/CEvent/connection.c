@@ -332,11 +332,22 @@ void cev_connection_flush_now(cev_connection *connection) {
   cev_connection_flush(connection);
 }
 
-ssize_t cev_connection_write_at_once(cev_connection *connection, const struct iovec *vectors, int count) {
+ssize_t cev_connection_write_run(
+    cev_connection *connection, const uint8_t *headers, size_t header_length, const void *bytes, size_t length,
+    size_t block_length) {
   if (connection->stage && !connection->waiting && !connection->failed) cev_connection_flush_now(connection);
   if (!connection->open || connection->failed || connection->waiting || connection->close_after_flush ||
       cev_connection_output_length(connection) > 0)
     return 0;
+  struct iovec vectors[2 * CEV_RUN_BLOCKS];
+  int count = 0;
+  for (size_t offset = 0; offset < length && count < 2 * CEV_RUN_BLOCKS; offset += block_length) {
+    size_t left = length - offset;
+    vectors[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)headers, .iov_len = header_length};
+    vectors[count++] = (struct iovec){
+        .iov_base = (char *)(uintptr_t)bytes + offset, .iov_len = left < block_length ? left : block_length};
+    headers += header_length;
+  }
   ssize_t written;
   do {
     written = writev(connection->descriptor, vectors, count);

@@ -225,22 +225,13 @@ public final class Connection: LoopSource {
   public func write(_ range: Range<Int64>, of mapping: FileMapping, headers: Span<UInt8>) -> Int {
     loop.assertOnLoop()
     let blockCount = (range.count + BlockPool.blockLength - 1) / BlockPool.blockLength
-    precondition(blockCount >= 1 && blockCount <= 64 && headers.count % blockCount == 0)
+    precondition(blockCount >= 1 && blockCount <= CEV_RUN_BLOCKS && headers.count % blockCount == 0)
     guard let raw = unsafe raw else { return 0 }
-    let headerLength = headers.count / blockCount
-    return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2 * blockCount) { vectors in
-      unsafe headers.withUnsafeBufferPointer { headers in
-        for i in 0..<blockCount {
-          let header = unsafe UnsafeMutableRawPointer(mutating: headers.baseAddress! + i * headerLength)
-          unsafe vectors.initializeElement(
-            at: 2 * i, to: iovec(iov_base: header, iov_len: headerLength))
-          let offset = range.lowerBound + Int64(i * BlockPool.blockLength)
-          let count = Int(min(Int64(BlockPool.blockLength), range.upperBound - offset))
-          unsafe vectors.initializeElement(
-            at: 2 * i + 1, to: iovec(iov_base: mapping.address(of: offset, count), iov_len: count))
-        }
-        return unsafe cev_connection_write_at_once(raw, vectors.baseAddress!, CInt(2 * blockCount))
-      }
+    return unsafe headers.withUnsafeBufferPointer { headers in
+      unsafe cev_connection_write_run(
+        raw, headers.baseAddress!, headers.count / blockCount,
+        mapping.address(of: range.lowerBound, range.count),
+        range.count, BlockPool.blockLength)
     }
   }
 

@@ -49,10 +49,17 @@ bool cev_connection_write(
 /// False when memory ran out: then the block is not returned.
 bool cev_connection_write_block(
     cev_connection *_Nonnull connection, const void *_Nonnull bytes, size_t count, uint32_t block);
-/// Sends what is queued, and then with one writev as much of the vectors as the socket has room for, past the queue. Nothing
-/// refers to their memory afterwards. Returns the bytes taken: none when older output is left over, or the connection failed.
-ssize_t cev_connection_write_at_once(
-    cev_connection *_Nonnull connection, const struct iovec *_Nonnull vectors, int count);
+enum {
+  /// Most blocks of a run.
+  CEV_RUN_BLOCKS = 64,
+};
+
+/// Sends what is queued, and then with one writev as much of a run as the socket has room for, past the queue: `length` bytes
+/// cut into blocks of `block_length`, each behind its header; the headers lie end to end. Nothing refers to their memory
+/// afterwards. Returns the bytes taken: none when older output is left over, or the connection failed.
+ssize_t cev_connection_write_run(
+    cev_connection *_Nonnull connection, const uint8_t *_Nonnull headers, size_t header_length,
+    const void *_Nonnull bytes, size_t length, size_t block_length);
 size_t cev_connection_output_length(const cev_connection *_Nonnull connection);
 /// Bytes handed to the kernel so far.
 uint64_t cev_connection_bytes_sent(const cev_connection *_Nonnull connection);

@@ -40,6 +40,8 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   var isGivenUploads = false
   /// In the driver's list of peers whose next block is being read.
   var isWaitingForRead = false
+  /// How many blocks to try to send at once from the page cache: no more than the socket is likely to take.
+  var directRunLimit = PeerConnection.longestDirectRun
   /// In the driver's list of peers that a rate limit holds back.
   var isThrottled = false
 
@@ -47,6 +49,8 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   /// still finds most blocks unsent.
   static let outputHighWater = 512 * 1024
   static let outputLowWater = 128 * 1024
+  /// Blocks sent with one call: a MiB. The longer the calls, the fewer times a receiver has to be woken up.
+  static let longestDirectRun = 64
   private static let handshakeTimeout: UInt64 = 20_000_000_000
   private static let settlingTime: UInt64 = 100_000_000
 

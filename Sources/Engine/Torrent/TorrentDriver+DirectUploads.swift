@@ -9,9 +9,6 @@ import TorrentModel
 /// Only what the kernel takes at once goes this way: nothing keeps referring to the file. The block that the socket had
 /// room for a part of is finished through the pool.
 extension TorrentDriver {
-  /// Blocks sent with one call: a MiB. The longer the calls, the fewer times a receiver has to be woken up.
-  private static let directRunLimit = 64
-
   enum DirectUpload {
     /// The next block has to be read.
     case impossible
@@ -50,7 +47,7 @@ extension TorrentDriver {
 
   /// Sends the next run of the peer's queue straight from the page cache, as far as the socket has room.
   func sendDirectly(to peer: PeerConnection, _ key: PeerKey) -> DirectUpload {
-    let run = uploadRun(of: peer, limit: Self.directRunLimit)
+    let run = uploadRun(of: peer, limit: peer.directRunLimit)
     // Without a block to finish what the socket cuts through, nothing may be begun.
     guard run.count > 0, let piece = peer.uploads.first?.piece, let spare = context.cache.takeSpare() else {
       return .impossible
@@ -92,6 +89,7 @@ extension TorrentDriver {
         queueRest(of: request, block, from: rest, to: peer)
         payload += finished(request, peer, key)
         peer.waitForEmptyOutput()
+        peer.directRunLimit = max(4, min(peer.directRunLimit, 2 * (block - run.first)))
         return .full(payload)
       }
       rest -= length
@@ -99,6 +97,9 @@ extension TorrentDriver {
       payload += finished(request, peer, key)
     }
     context.cache.returnSpare(spare)
+    if run.count == peer.directRunLimit {
+      peer.directRunLimit = min(PeerConnection.longestDirectRun, 2 * peer.directRunLimit)
+    }
     return .sent(payload)
   }
 
