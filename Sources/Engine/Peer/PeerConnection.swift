@@ -51,6 +51,7 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
   static let outputLowWater = 128 * 1024
   /// Blocks sent with one call: a MiB. The longer the calls, the fewer times a receiver has to be woken up.
   static let longestDirectRun = 64
+  static let shortestDirectRun = 4
   private static let handshakeTimeout: UInt64 = 20_000_000_000
   private static let settlingTime: UInt64 = 100_000_000
 

@@ -64,6 +64,8 @@ extension TorrentDriver {
     swap(&headers, &context.headerBuffer)
     guard let sent else {
       context.cache.returnSpare(spare)
+      // Where the disk has to be read anyway, long runs are looked up in vain.
+      peer.directRunLimit = max(PeerConnection.shortestDirectRun, peer.directRunLimit / 2)
       return .impossible
     }
     return took(sent, of: run, piece, spare: spare, peer, key)
@@ -89,7 +91,8 @@ extension TorrentDriver {
         queueRest(of: request, block, from: rest, to: peer)
         payload += finished(request, peer, key)
         peer.waitForEmptyOutput()
-        peer.directRunLimit = max(4, min(peer.directRunLimit, 2 * (block - run.first)))
+        peer.directRunLimit = max(
+          PeerConnection.shortestDirectRun, min(peer.directRunLimit, 2 * (block - run.first)))
         return .full(payload)
       }
       rest -= length

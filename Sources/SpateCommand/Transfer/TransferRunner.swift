@@ -163,9 +163,8 @@ actor TransferRunner {
     case .failed(let hash, let failure):
       await lookAtChanged()
       // The engine tries again from time to time; the same failure is told once.
-      guard let number = await refreshed(hash), jobs[number].toldFailure != failure else { return }
-      jobs[number].toldFailure = failure
-      tell(.failed(failure.description), number)
+      guard let number = await refreshed(hash) else { return }
+      tellOnce(failure, number)
     case .trackerFailed(let hash, let url, let reason):
       passOn(.trackerFailed(url: url, message: reason), key: "\(url) \(reason)", hash)
     case .trackerWarned(let hash, let url, let text):
@@ -206,6 +205,12 @@ actor TransferRunner {
   func tell(_ news: ProgressNews, _ number: Int) {
     guard let row = row(of: number) else { return }
     view.news(news, of: row)
+  }
+
+  private func tellOnce(_ failure: TorrentFailure, _ number: Int) {
+    guard jobs[number].toldFailure != failure else { return }
+    jobs[number].toldFailure = failure
+    tell(.failed(failure.description), number)
   }
 
   private func row(of number: Int) -> ProgressRow? {
@@ -361,6 +366,8 @@ actor TransferRunner {
   private func close(_ number: Int) async {
     guard let status = await refresh(number) else { return }
     if let failure = jobs[number].failure {
+      // The state may have been seen, and have ended the run, before the event came round.
+      tellOnce(failure, number)
       await end(number, status, .failed, CommandStatus(failure.kind), failure.description)
     } else if status.isComplete || plan.goal.kind == .seed {
       await end(number, status, .complete, .success, nil)
