@@ -13,6 +13,27 @@ import Testing
     var isGone: Bool { loop == nil && disk == nil }
   }
 
+  /// A command that ends takes torrents out and shuts the session down at the same time: nobody waits for an end that has
+  /// been, and nobody goes on before it.
+  @Test(.timeLimit(.minutes(1))) func aTorrentMayBeClosedByMany() async throws {
+    let scratch = try TransferTests.Scratch()
+    try TransferTests.write(300_000, seed: 1, to: scratch.path + "/data")
+    let metainfo = try await TransferTests.torrent(of: scratch.path + "/data", pieceLength: 64 << 10)
+    let session = try await TransferTests.session()
+    let torrent = try await session.add(metainfo, TorrentOptions(folder: scratch.path))
+    try await TransferTests.waitUntilDone(torrent)
+    await withTaskGroup { group in
+      for _ in 0..<4 {
+        group.addTask {
+          await torrent.close(deletingFiles: false)
+          #expect(await torrent.isClosed)
+        }
+      }
+    }
+    await torrent.close(deletingFiles: false)
+    await session.shutdown(within: 60)
+  }
+
   private func traces(isShutDown: Bool) async throws -> Traces {
     let scratch = try TransferTests.Scratch()
     try TransferTests.write(300_000, seed: 1, to: scratch.path + "/data")
@@ -29,6 +50,15 @@ import Testing
     for _ in 0..<200 where !traces.isGone { try await Task.sleep(for: .milliseconds(50)) }
     #expect(traces.loop == nil)
     #expect(traces.disk == nil)
+  }
+}
+
+extension Torrent {
+  fileprivate var isClosed: Bool {
+    get async {
+      let driver = driver
+      return await home.loop.run { driver.value.isClosed }
+    }
   }
 }
 

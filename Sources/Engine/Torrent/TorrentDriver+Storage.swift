@@ -229,10 +229,14 @@ extension TorrentDriver {
     }
   }
 
-  /// Saves the record, announces `stopped`, closes the files, and calls `done`.
+  /// Saves the record, announces `stopped`, closes the files, and calls `done`. Whoever asks again hears of the same end.
   func close(deletingFiles: Bool, done: @escaping () -> Void) {
-    if closing != nil { return done() }
-    closing = ClosingState(deletesFiles: deletingFiles, done: done)
+    if isClosed { return done() }
+    if closing != nil {
+      closing?.done.append(done)
+      return
+    }
+    closing = ClosingState(deletesFiles: deletingFiles, done: [done])
     storage.cancelLongJob()
     swarm?.paused(now: now)
     if let swarm { carryOutEffects(of: swarm) }
@@ -282,9 +286,10 @@ extension TorrentDriver {
   private func finishClosing() {
     guard let closing, closing.phase == .closed, !closing.isAnnouncing else { return }
     self.closing = nil
+    isClosed = true
     detach()
     swarm = nil
-    closing.done()
+    for done in closing.done { done() }
   }
 }
 
@@ -294,9 +299,10 @@ struct ClosingState {
   var phase = Phase.fencing
   var deletesFiles: Bool
   var isAnnouncing = false
-  var done: () -> Void
+  /// Those who wait for the end.
+  var done: [() -> Void]
 
-  init(deletesFiles: Bool, done: @escaping () -> Void) {
+  init(deletesFiles: Bool, done: [() -> Void]) {
     self.deletesFiles = deletesFiles
     self.done = done
   }

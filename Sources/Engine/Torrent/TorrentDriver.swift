@@ -41,6 +41,8 @@ final class TorrentDriver: PeerHost {
   var retries = 0
   var resume = ResumeKeeper()
   var closing: ClosingState?
+  /// It has left its loop, and is told of nothing any more.
+  var isClosed = false
   /// Peers of an earlier run, until the swarm exists.
   var restoredPeers: [PeerRecord] = []
 

@@ -29,6 +29,7 @@ actor TransferRunner {
   private let view: any ProgressView
   let logger: Logger
   let printsResults: Bool
+  private let events: @Sendable (Session) -> AsyncStream<SessionEvent>
   private let inputs: AsyncStream<Input>
   let post: AsyncStream<Input>.Continuation
   private let clock = ContinuousClock()
@@ -56,15 +57,18 @@ actor TransferRunner {
 
   /// - Parameters:
   ///   - printsResults: a line on standard output for each torrent that is complete.
+  ///   - events: what the runner hears of its session. States are asked for as well, so that no event is needed in time;
+  ///     tests hold some back.
   init(
     _ plan: TransferPlan, console: Console, view: sending any ProgressView, logger: Logger,
-    printsResults: Bool
+    printsResults: Bool, events: @escaping @Sendable (Session) -> AsyncStream<SessionEvent> = \.events
   ) {
     self.plan = plan
     self.console = console
     self.view = view
     self.logger = logger
     self.printsResults = printsResults
+    self.events = events
     jobs = TransferJobs(plan.sources)
     peers = plan.peers.compactMap(\.endpoint)
     (inputs, post) = AsyncStream<Input>.makeStream()
@@ -81,8 +85,8 @@ actor TransferRunner {
     do { session = try await Session.start(plan.sessionNeeded) } catch { throw CommandFailure(error) }
     self.session = session
     logger.info("listening on port \(session.listenPort.map(String.init) ?? "none")")
-    let listener = Task { [post] in
-      for await event in session.events { post.yield(.session(event)) }
+    let listener = Task { [post, events] in
+      for await event in events(session) { post.yield(.session(event)) }
     }
     let ticker = Task { [post, interval = min(1, view.interval)] in
       while !Task.isCancelled {
