@@ -106,7 +106,7 @@ let package = Package(
     tests("TrackerProtocolTests", ["TrackerProtocol"]),
     tests("DHTTests", ["DHT", "Hashing", "CCrypto"]),
     tests("SwarmTests", ["Swarm"]),
-    tests("BlockPoolTests", ["BlockPool"]),
+    tests("BlockPoolTests", ["BlockPool", "TorrentModel"]),
     tests("HashingTests", ["Hashing", "CHash", "BlockPool"]),
     tests("StorageTests", ["Storage", "Hashing", "BlockPool", "TorrentModel"]),
     tests("ReactorTests", ["Reactor", "BlockPool", "TorrentModel"]),

@@ -96,21 +96,27 @@ extension BlockPool {
       of: iovec.self, capacity: max(1, min(segments.count, BlockPool.vectorLimit))
     ) { vector in
       while next < segments.count {
+        var taken = 0
         var entries = 0
         var wanted = 0
-        while next + entries < segments.count, entries < vector.count {
-          let segment = segments[next + entries]
-          let done = entries == 0 ? skip : 0
-          unsafe vector.initializeElement(
-            at: entries,
-            to: iovec(
-              iov_base: address(of: segment.block) + Int(segment.offset) + done,
-              iov_len: Int(segment.count) - done))
-          wanted += Int(segment.count) - done
-          entries += 1
+        while next + taken < segments.count {
+          let segment = segments[next + taken]
+          let done = taken == 0 ? skip : 0
+          let start = unsafe address(of: segment.block) + Int(segment.offset) + done
+          let count = Int(segment.count) - done
+          // Neighbours in the slab are one stretch to the system.
+          if entries > 0, unsafe vector[entries - 1].iov_base + vector[entries - 1].iov_len == start {
+            unsafe vector[entries - 1].iov_len += count
+          } else {
+            guard entries < vector.count else { break }
+            unsafe vector.initializeElement(at: entries, to: iovec(iov_base: start, iov_len: count))
+            entries += 1
+          }
+          wanted += count
+          taken += 1
         }
         if wanted == 0 {
-          next += entries
+          next += taken
           skip = 0
           continue
         }

@@ -22,15 +22,16 @@ public enum BlockPoolError: Error, Hashable, Sendable, CustomStringConvertible {
 /// One slab of page-aligned 16 KiB blocks: every payload byte of the process lives here between socket and disk.
 ///
 /// The kernel writes a received block into the slab once and reads it from there once. The slab is mapped at start and
-/// touched lazily (in steps of 2 MiB where the system has huge pages); the free list is last-in first-out, so resident
-/// memory follows what is really in use at once.
+/// touched lazily (in steps of 2 MiB where the system has huge pages); the lowest free blocks are taken first, so resident
+/// memory follows what is really in use at once, and what is taken together lies side by side: the system then has few
+/// long stretches to look after when a piece is written, instead of one for each block.
 ///
 /// Any thread may take and give back blocks; batches take the lock once. Whoever holds a block's id, or its
 /// ``BlockLease``, is alone in touching its bytes, or shares them read-only by agreement: the pool does not check this.
 @safe
 public final class BlockPool: @unchecked Sendable {
-  // `base` never changes after init, and the bytes behind it belong to whoever holds the block's id; the free list is
-  // behind the mutex.
+  // `base` never changes after init, and the bytes behind it belong to whoever holds the block's id; which blocks are
+  // free is behind the mutex.
 
   /// Bytes in a block.
   public static let blockLength = 16 * 1024
@@ -41,8 +42,7 @@ public final class BlockPool: @unchecked Sendable {
   private let state: Lock<State>
 
   private struct State {
-    /// Free blocks; the last one is taken next.
-    var free: [BlockID]
+    var free: FreeBlocks
     /// Fewest blocks that were ever free: how close the pool came to running dry.
     var lowest: Int
     var waiters: [Waiter] = []
@@ -69,9 +69,7 @@ public final class BlockPool: @unchecked Sendable {
     unsafe madvise(address, bytes, Int32(MADV_HUGEPAGE))
     self.capacity = capacity
     unsafe self.base = address
-    // The lowest ids on top of the stack, so that a lightly used pool stays at the start of the slab.
-    let free = (0..<UInt32(capacity)).reversed().map { BlockID(rawValue: $0) }
-    self.state = Lock(State(free: free, lowest: capacity))
+    self.state = Lock(State(free: FreeBlocks(capacity: capacity), lowest: capacity))
   }
 
   deinit {
@@ -96,19 +94,19 @@ public final class BlockPool: @unchecked Sendable {
   /// Takes one block whose owner gives it back with ``release(_:)-(BlockID)``, or nil when the pool is empty.
   public func take() -> BlockID? {
     state.withLock { state in
-      guard let id = state.free.popLast() else { return nil }
+      guard let id = state.free.takeFirst() else { return nil }
       state.lowest = min(state.lowest, state.free.count)
       return id
     }
   }
 
-  /// Appends up to `count` blocks to `output` under one lock, leaving `reserve` behind. Returns how many.
+  /// Appends up to `count` blocks to `output` under one lock, in the order of their addresses, leaving `reserve` behind.
+  /// Returns how many.
   @discardableResult
   public func take(_ count: Int, leaving reserve: Int = 0, into output: inout [BlockID]) -> Int {
     state.withLock { state in
       let number = max(0, min(count, state.free.count - reserve))
-      output.append(contentsOf: state.free[(state.free.count - number)...])
-      state.free.removeLast(number)
+      state.free.take(number, into: &output)
       state.lowest = min(state.lowest, state.free.count)
       return number
     }
@@ -117,8 +115,7 @@ public final class BlockPool: @unchecked Sendable {
   /// Gives one block back. The caller must hold it.
   public func release(_ id: BlockID) {
     let woken = state.withLock { state in
-      state.free.append(id)
-      assert(state.free.count <= capacity, "a block was given back twice")
+      state.free.insert(id)
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }
@@ -127,8 +124,7 @@ public final class BlockPool: @unchecked Sendable {
   /// Gives many blocks back under one lock. The caller must hold them.
   public func release(_ ids: [BlockID]) {
     let woken = state.withLock { state in
-      state.free.append(contentsOf: ids)
-      assert(state.free.count <= capacity, "a block was given back twice")
+      for id in ids { state.free.insert(id) }
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }
@@ -137,8 +133,7 @@ public final class BlockPool: @unchecked Sendable {
   /// Gives the blocks of segments back under one lock. The caller must hold them.
   public func release(_ segments: [BlockSegment]) {
     let woken = state.withLock { state in
-      for segment in segments { state.free.append(segment.block) }
-      assert(state.free.count <= capacity, "a block was given back twice")
+      for segment in segments { state.free.insert(segment.block) }
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }

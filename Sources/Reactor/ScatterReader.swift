@@ -34,6 +34,9 @@ public final class ScatterReader {
   /// Bytes behind the last predicted block, or all there is when nothing is predicted.
   public static let tailLength = 64 * 1024
 
+  /// What ``maxFrames`` may be at most.
+  public static let mostFrames = 64
+
   /// Blocks predicted in one read, at most.
   public let maxFrames: Int
 
@@ -45,13 +48,17 @@ public final class ScatterReader {
   private var linear: UnsafeMutableRawPointer?
 
   private var vectorCount = 0
-  private var frames: [Frame] = []
+  /// Room for `maxFrames`. Not an array, which would be looked up, and checked to be nobody else's, for every block.
+  private let frames: UnsafeMutablePointer<Frame>
+  /// Blocks predicted.
+  public private(set) var frameCount = 0
   private var remainder = 0
   private var headerPrefix = 0
   private var tailCount = 0
   /// Bytes the plan has room for.
   public private(set) var room = 0
-  /// Blocks taken from the pool ahead of their use, so that a turn takes the pool's lock once for many connections.
+  /// Blocks taken from the pool ahead of their use, so that a turn takes the pool's lock once for many connections. The
+  /// last one is used next, and is the lowest: blocks that come one behind the other then lie so in the slab, too.
   private var spare: [BlockID] = []
 
   /// Payload bytes that had to be copied because of wrong predictions.
@@ -71,13 +78,13 @@ public final class ScatterReader {
   }
 
   public init(pool: BlockPool, maxFrames: Int = 32) {
-    precondition(maxFrames > 0 && maxFrames <= 256)
+    precondition(maxFrames > 0 && maxFrames <= ScatterReader.mostFrames)
     self.pool = pool
     self.maxFrames = maxFrames
     unsafe vectors = .allocate(capacity: 2 * maxFrames + 2)
     unsafe headers = .allocate(byteCount: maxFrames * ScatterReader.headerLength, alignment: 16)
     unsafe tail = .allocate(byteCount: ScatterReader.tailLength, alignment: 64)
-    frames.reserveCapacity(maxFrames)
+    unsafe frames = .allocate(capacity: maxFrames)
     spare.reserveCapacity(2 * maxFrames)
   }
 
@@ -86,6 +93,7 @@ public final class ScatterReader {
     unsafe vectors.deallocate()
     unsafe headers.deallocate()
     unsafe tail.deallocate()
+    unsafe frames.deallocate()
     if let linear = unsafe linear { unsafe linear.deallocate() }
   }
 
@@ -93,8 +101,7 @@ public final class ScatterReader {
 
   /// Forgets the last plan. Blocks of it that were not taken stay with the reader for the next one.
   public func begin() {
-    for frame in frames where !frame.isTaken { spare.append(frame.block) }
-    frames.removeAll(keepingCapacity: true)
+    takeFramesBack(from: 0)
     vectorCount = 0
     remainder = 0
     headerPrefix = 0
@@ -110,33 +117,58 @@ public final class ScatterReader {
     remainder = count
   }
 
-  /// Next: a header and a block of `length` bytes. `prefix` holds the first bytes of this header if they came with an
-  /// earlier read; only the first frame may have some, and only when no remainder is in front of it.
-  ///
-  /// Returns false, and adds nothing, when the pool is empty or the plan is full.
-  public func addFrame(length: Int, prefix: Span<UInt8>, reserve: Int = 0) -> Bool {
-    precondition(length > 0 && length <= BlockPool.blockLength && prefix.count < ScatterReader.headerLength)
-    precondition(prefix.isEmpty || (frames.isEmpty && remainder == 0))
-    guard frames.count < maxFrames else { return false }
-    if spare.isEmpty {
-      pool.take(maxFrames, leaving: reserve, into: &spare)
+  /// Blocks of frames from `index` on that nobody took are the reader's again, and the frames are gone.
+  private func takeFramesBack(from index: Int) {
+    var i = frameCount
+    while i > index {
+      i -= 1
+      if unsafe !frames[i].isTaken { spare.append(unsafe frames[i].block) }
     }
-    guard let block = spare.popLast() else { return false }
-    let index = frames.count
-    let header = unsafe headers + index * ScatterReader.headerLength
-    for i in 0..<prefix.count { unsafe header.storeBytes(of: prefix[i], toByteOffset: i, as: UInt8.self) }
-    if index == 0 { headerPrefix = prefix.count }
-    let missing = ScatterReader.headerLength - prefix.count
-    // In one go: each look at a property of a class costs a check, and this is done for every block.
-    let at = vectorCount
-    unsafe vectors[at] = iovec(iov_base: header + prefix.count, iov_len: missing)
-    unsafe vectors[at + 1] = iovec(iov_base: pool.address(of: block), iov_len: length)
-    vectorCount = at + 2
-    let end = room
-    room = end + missing + length
-    frames.append(
-      Frame(block: block, start: end - prefix.count, length: ScatterReader.headerLength + length))
-    return true
+    frameCount = index
+  }
+
+  /// Next: for each of `lengths` a header and a block of so many bytes, as far as the plan and the pool have room.
+  /// `prefix` holds the first bytes of the first header if they came with an earlier read; then no remainder may be in
+  /// front of it.
+  ///
+  /// - Parameter reserve: blocks to leave in the pool.
+  /// - Returns: how many frames were added.
+  /// - Precondition: called once for a plan; each length is 1 to 16 KiB.
+  public func addFrames(_ lengths: Span<Int32>, prefix: Span<UInt8>, reserve: Int = 0) -> Int {
+    precondition(prefix.count < ScatterReader.headerLength && (prefix.isEmpty || remainder == 0))
+    precondition(frameCount == 0)
+    // All in local variables: each look at a property of a class costs a check, and this is done for every block.
+    var spare: [BlockID] = []
+    swap(&spare, &self.spare)
+    var vector = vectorCount
+    var end = room
+    var count = 0
+    while count < min(lengths.count, maxFrames) {
+      let length = Int(lengths[count])
+      precondition(length > 0 && length <= BlockPool.blockLength)
+      if spare.isEmpty {
+        pool.take(maxFrames, leaving: reserve, into: &spare)
+        spare.reverse()
+      }
+      guard let block = spare.popLast() else { break }
+      let header = unsafe headers + count * ScatterReader.headerLength
+      let before = count == 0 ? prefix.count : 0
+      for i in 0..<before { unsafe header.storeBytes(of: prefix[i], toByteOffset: i, as: UInt8.self) }
+      let missing = ScatterReader.headerLength - before
+      unsafe vectors[vector] = iovec(iov_base: header + before, iov_len: missing)
+      unsafe vectors[vector + 1] = iovec(iov_base: pool.address(of: block), iov_len: length)
+      unsafe frames[count] = Frame(
+        block: block, start: end - before, length: ScatterReader.headerLength + length)
+      vector += 2
+      end += missing + length
+      count += 1
+    }
+    swap(&spare, &self.spare)
+    headerPrefix = count > 0 ? prefix.count : 0
+    vectorCount = vector
+    room = end
+    frameCount = count
+    return count
   }
 
   /// Last: room for `count` bytes of whatever comes behind.
@@ -151,9 +183,6 @@ public final class ScatterReader {
     vectorCount += 1
     room += count
   }
-
-  /// Blocks predicted.
-  public var frameCount: Int { frames.count }
 
   /// Carries the plan out with one call of `readv`, asking for at most `limit` bytes. Returns what the call returned: the
   /// bytes it delivered, 0 at the end of the stream, or a negated errno.
@@ -183,34 +212,45 @@ public final class ScatterReader {
   /// Bytes of the remainder that landed.
   public var remainderLanded: Int { min(landed, remainder) }
 
-  /// Bytes of frame `index` that landed, header and block together, those of the prefix counted as landed.
-  public func landed(inFrame index: Int) -> Int {
-    let frame = frames[index]
-    return max(index == 0 ? headerPrefix : 0, min(landed - frame.start, frame.length))
+  /// Bytes of a frame, header and block together.
+  public struct Landing {
+    /// Those that are here, those of the prefix counted.
+    public var landed: Int
+    /// Those it was laid out for.
+    public var length: Int
   }
 
-  /// Bytes a frame was laid out for, header counted.
-  public func length(ofFrame index: Int) -> Int { frames[index].length }
+  /// What landed of frame `index`.
+  public func landing(ofFrame index: Int) -> Landing {
+    precondition(index < frameCount)
+    let (start, length) = unsafe (frames[index].start, frames[index].length)
+    return Landing(
+      landed: max(index == 0 ? headerPrefix : 0, min(landed - start, length)), length: length)
+  }
 
-  /// The header of frame `index`, thirteen bytes, of which ``landed(inFrame:)`` are meaningful.
+  /// The header of frame `index`, thirteen bytes, of which ``Landing/landed`` are meaningful.
   public func withHeader<R, Failure: Error>(
     ofFrame index: Int, _ body: (Span<UInt8>) throws(Failure) -> R
   ) throws(Failure) -> R {
-    precondition(index < frames.count)
+    precondition(index < maxFrames)
     let start = unsafe (headers + index * ScatterReader.headerLength).assumingMemoryBound(to: UInt8.self)
     return try body(unsafe Span(_unsafeStart: start, count: ScatterReader.headerLength))
   }
 
   /// The block of frame `index` becomes the caller's.
   public func takeBlock(ofFrame index: Int) -> BlockID {
-    precondition(!frames[index].isTaken)
-    frames[index].isTaken = true
-    return frames[index].block
+    precondition(unsafe index < frameCount && !frames[index].isTaken)
+    unsafe frames[index].isTaken = true
+    return unsafe frames[index].block
   }
 
   /// The bytes that landed in the tail.
   public func withTail<R, Failure: Error>(_ body: (Span<UInt8>) throws(Failure) -> R) throws(Failure) -> R {
-    let before = frames.last.map { $0.start + $0.length } ?? remainder
+    var before = remainder
+    if frameCount > 0 {
+      let last = unsafe frames[frameCount - 1]
+      before = last.start + last.length
+    }
     let count = max(0, min(landed - before, tailCount))
     return try body(unsafe Span(_unsafeStart: tail.assumingMemoryBound(to: UInt8.self), count: count))
   }
@@ -229,9 +269,9 @@ public final class ScatterReader {
       unsafe linear = buffer
     }
     var count = 0
-    for i in index..<frames.count {
-      precondition(!frames[i].isTaken)
-      let here = landed(inFrame: i)
+    for i in index..<frameCount {
+      precondition(unsafe !frames[i].isTaken)
+      let here = landing(ofFrame: i).landed
       guard here > 0 else { break }
       let headerCount = min(here, ScatterReader.headerLength)
       unsafe (buffer + count).copyMemory(
@@ -250,7 +290,7 @@ public final class ScatterReader {
       }
       return bytes.count
     }
-    while frames.count > index { spare.append(frames.removeLast().block) }
+    takeFramesBack(from: index)
     return try body(unsafe Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count))
   }
 
@@ -272,8 +312,7 @@ public final class ScatterReader {
 
   /// Gives blocks that are not in use back to the pool. Once a loop turn, so that other loops can have them.
   public func releaseSpare() {
-    for frame in frames where !frame.isTaken { spare.append(frame.block) }
-    frames.removeAll(keepingCapacity: true)
+    takeFramesBack(from: 0)
     guard !spare.isEmpty else { return }
     pool.release(spare)
     spare.removeAll(keepingCapacity: true)

@@ -148,6 +148,24 @@ public final class Swarm {
     return geometry.request(block: Int(entry.block), of: entry.piece)
   }
 
+  /// Writes the lengths of the blocks that `peer` should send from now, if it answers in order, as far as there is room.
+  /// Returns how many. See ``expectedBlock(_:_:)``.
+  public func expectedLengths(_ peer: PeerKey, into lengths: inout MutableSpan<Int32>) -> Int {
+    guard peer.offset < peers.count else { return 0 }
+    return expectedLengths(peers[peer.offset].requests, into: &lengths)
+  }
+
+  private func expectedLengths(_ requests: borrowing RequestQueue, into lengths: inout MutableSpan<Int32>)
+    -> Int
+  {
+    let count = min(requests.entries.count, lengths.count)
+    for i in 0..<count {
+      let (piece, block) = (requests.entries[i].piece, requests.entries[i].block)
+      lengths[i] = Int32(truncatingIfNeeded: geometry.length(ofBlock: Int(block), in: piece))
+    }
+    return count
+  }
+
   // MARK: Helpers of all parts
 
   func isConnected(_ key: PeerKey) -> Bool {

@@ -40,8 +40,10 @@ private final class Recorder: PeerStreamSink {
   var isOpen = true
   init(_ pool: BlockPool) { self.pool = pool }
   func messageArrived(_ message: PeerMessage) { messages.append(message) }
-  func isWanted(_ block: BlockRequest) -> Bool { wanted.contains(block) }
-  func blockArrived(_ block: BlockRequest, in id: BlockID) {
+  func blocksArrived(_ arrived: Span<ArrivedBlock>) {
+    for i in arrived.indices { blockArrived(arrived[i].request, in: arrived[i].id) }
+  }
+  private func blockArrived(_ block: BlockRequest, in id: BlockID) {
     wanted.removeAll { $0 == block }
     let bytes = pool.withBytes(of: id, count: Int(block.length)) { raw in
       (0..<raw.byteCount).map { raw.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
@@ -57,6 +59,13 @@ private final class Recorder: PeerStreamSink {
 
 @Suite struct PeerStreamTests {
   static let geometry = PieceGeometry(totalLength: 5_000_000, pieceLength: 50_000)
+
+  /// Writes the lengths of the blocks, as far as there is room.
+  static func fill(_ lengths: inout MutableSpan<Int32>, _ requests: ArraySlice<BlockRequest>) -> Int {
+    let count = min(lengths.count, requests.count)
+    for i in 0..<count { lengths[i] = Int32(requests[requests.startIndex + i].length) }
+    return count
+  }
 
   static func payload(_ request: BlockRequest) -> [UInt8] {
     let seed = request.piece.rawValue &* 31 &+ request.begin &* 7
@@ -128,7 +137,7 @@ private final class Recorder: PeerStreamSink {
       let limit = Bool.random(using: &random) ? Int.max : Int.random(in: 1...30_000, using: &random)
       let received = try stream.receive(
         reader, to: sink, limit: limit,
-        reserve: reserve, length: { $0 < outstanding ? Int(pendingOrder[$0].length) : 0 }, from: source)
+        reserve: reserve, expected: { Self.fill(&$0, pendingOrder.prefix(outstanding)) }, from: source)
       if Bool.random(using: &random) { reader.releaseSpare() }
       guard let received else { break }
       if received.result == 0 { idle += 1 }
@@ -166,8 +175,7 @@ private final class Recorder: PeerStreamSink {
       let received = try #require(
         try stream.receive(
           reader, to: sink, limit: .max, reserve: 0,
-          length: { $0 < left.count ? Int(left[$0].length) : 0 },
-          from: source))
+          expected: { Self.fill(&$0, left[...]) }, from: source))
       if received.result == 0 { break }
     }
     #expect(sink.blocks.count == 100)
@@ -189,12 +197,12 @@ private final class Recorder: PeerStreamSink {
     let source = ScriptedSource(bytes) { .max }
     #expect(
       try stream.receive(
-        reader, to: sink, limit: .max, reserve: 0, length: { $0 == 0 ? 16384 : 0 }, from: source)
+        reader, to: sink, limit: .max, reserve: 0, expected: { Self.fill(&$0, [request]) }, from: source)
         == nil)
     #expect(source.position == 0)
     pool.release(held)
     let received = try stream.receive(
-      reader, to: sink, limit: .max, reserve: 0, length: { $0 == 0 ? 16384 : 0 }, from: source)
+      reader, to: sink, limit: .max, reserve: 0, expected: { Self.fill(&$0, [request]) }, from: source)
     #expect(received?.result == bytes.count && sink.blocks.count == 1)
   }
 }

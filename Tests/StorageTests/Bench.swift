@@ -284,7 +284,18 @@ final class Bench {
     let id = try takeBlock()
     fill(id, sample.bytes(ofBlock: block, in: piece))
     if corrupt { pool.withMutableBytes(of: id) { $0.storeBytes(of: 0x5a, as: UInt8.self) } }
-    return DiskJob(storage, .block(piece, block: block, id))
+    return DiskJob(storage, .blocks(piece, BlockRun(block, id)))
+  }
+
+  /// `count` right blocks of a piece in one job.
+  func job(_ piece: PieceIndex, _ first: Int, count: Int) throws -> DiskJob {
+    var run: BlockRun?
+    for block in first..<first + count {
+      let id = try takeBlock()
+      fill(id, sample.bytes(ofBlock: block, in: piece))
+      if run?.append(block, id) != true { run = BlockRun(block, id) }
+    }
+    return DiskJob(storage, .blocks(piece, try #require(run)))
   }
 
   func fill(_ id: BlockID, _ bytes: ArraySlice<UInt8>) {

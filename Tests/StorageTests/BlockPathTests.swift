@@ -57,6 +57,62 @@ import TorrentModel
     bench.finish()
   }
 
+  /// Runs of drawn lengths that overlap: what is here already is given back, and the rest taken.
+  @Test(arguments: 0..<8 as Range<UInt64>) func runsThatOverlapCountOnce(_ seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let sample = Sample(single: 6 * 524_288 + 70_000, pieceLength: 524_288, seed: seed)
+    let bench = try Bench(sample)
+    try bench.open()
+    for number in 0..<sample.geometry.pieceCount {
+      let piece = PieceIndex(number)
+      let last = sample.geometry.blockCount(of: piece) - 1
+      var jobs: [DiskJob] = []
+      // Everything but the last block, most of it more than once, so that no piece ends before its duplicates came.
+      var missing = Set(0..<last)
+      while let first = missing.randomElement(using: &random) {
+        let count = min(Int.random(in: 1...BlockRun.maximumBlocks, using: &random), last - first)
+        jobs.append(try bench.job(piece, first, count: count))
+        missing.subtract(first..<first + count)
+      }
+      jobs.append(try bench.job(piece, last))
+      bench.disk.submit(&jobs)
+    }
+    try bench.waitVerified(sample.geometry.pieceCount)
+    bench.expectFiles()
+    bench.finish()
+  }
+
+  @Test func aRunTakesWhatComesNext() throws {
+    var run = BlockRun(5, BlockID(rawValue: 50))
+    var refused = [run.append(7, BlockID(rawValue: 0)), run.append(5, BlockID(rawValue: 0))]
+    for number in 6..<5 + BlockRun.maximumBlocks {
+      let isTaken = run.append(number, BlockID(rawValue: UInt32(10 * number)))
+      #expect(isTaken)
+    }
+    refused.append(run.append(5 + BlockRun.maximumBlocks, BlockID(rawValue: 0)))
+    #expect(refused == [false, false, false])
+    #expect(run.first == 5 && run.count == BlockRun.maximumBlocks)
+    #expect((0..<run.count).map { run[$0].rawValue } == (5..<5 + run.count).map { UInt32(10 * $0) })
+  }
+
+  /// A run that reaches past its piece's end is dropped as a whole, and each of its blocks is told of.
+  @Test func aRunThatLeavesItsPieceIsDropped() throws {
+    let bench = try Bench(Sample(single: 4 * 65536, pieceLength: 65536))
+    try bench.open()
+    var run = BlockRun(2, try bench.takeBlock())
+    for number in 3...5 {
+      let isTaken = run.append(number, try bench.takeBlock())
+      #expect(isTaken)
+    }
+    bench.disk.submit(bench.storage, .blocks(PieceIndex(1), run))
+    for number in 2...5 {
+      try bench.port.wait("blockDropped \(number)") {
+        if case .blockDropped(PieceIndex(1), number) = $0 { () } else { nil }
+      }
+    }
+    bench.finish()
+  }
+
   @Test func aWrongBlockFailsItsPieceAndIsFoundByDigests() throws {
     let sample = Sample(single: 3 * 65536, pieceLength: 65536)
     let bench = try Bench(sample)
@@ -118,7 +174,7 @@ import TorrentModel
     try bench.open()
     for (piece, block) in [(0, 4), (0, -1), (1, 0), (70_000, 0)] {
       let id = try #require(bench.pool.take())
-      bench.disk.submit(bench.storage, .block(PieceIndex(piece), block: block, id))
+      bench.disk.submit(bench.storage, .blocks(PieceIndex(piece), BlockRun(block, id)))
       try bench.port.wait("blockDropped") {
         if case .blockDropped(PieceIndex(piece), block) = $0 { () } else { nil }
       }

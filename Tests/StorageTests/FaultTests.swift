@@ -77,7 +77,7 @@ import TorrentModel
     for (piece, block) in other.blocks {
       let id = try bench.takeBlock()
       bench.fill(id, other.bytes(ofBlock: block, in: piece))
-      jobs.append(DiskJob(healthy, .block(piece, block: block, id)))
+      jobs.append(DiskJob(healthy, .blocks(piece, BlockRun(block, id))))
       if piece.offset < FaultTests.sample.geometry.pieceCount,
         block < FaultTests.sample.geometry.blockCount(of: piece)
       {

@@ -125,7 +125,7 @@ import TorrentModel
       switch job.work {
       case .read(let read): read.token
       case .move(let root): UInt64(root) ?? 0
-      case .block(_, let block, _): UInt64(block)
+      case .blocks(_, let run): UInt64(run.first)
       default: 0
       }
     }
@@ -157,7 +157,7 @@ import TorrentModel
         case 0:
           work = .move(root: "\(next)")
           isAlone.insert(next)
-        case 1...2: work = .block(PieceIndex(0), block: Int(next), BlockID(rawValue: 0))
+        case 1...2: work = .blocks(PieceIndex(0), BlockRun(Int(next), BlockID(rawValue: 0)))
         default: work = .read(BlockRead(token: next, offset: 0, length: 1, block: BlockID(rawValue: 0)))
         }
         let job = DiskJob(storage, work)

@@ -240,7 +240,7 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     do throws(PeerProtocolError) {
       let received = try stream.receive(
         context.reader, to: self, limit: limit, reserve: reserve,
-        length: { Int(swarm?.expectedBlock(key, $0)?.length ?? 0) }, from: connection)
+        expected: { swarm?.expectedLengths(key, into: &$0) ?? 0 }, from: connection)
       guard let received else {
         if limit != .max { host.refundDownload(limit) }
         connection.pauseReading()
@@ -301,11 +301,13 @@ final class PeerConnection: ConnectionHandler, PeerStreamSink {
     }
   }
 
-  func isWanted(_ block: BlockRequest) -> Bool { host.pieceGeometry?.isBlock(block) ?? false }
-
-  func blockArrived(_ block: BlockRequest, in id: BlockID) {
-    guard let key else { return context.reader.recycle(id) }
-    host.blockArrived(key, block, in: id)
+  func blocksArrived(_ blocks: Span<ArrivedBlock>) {
+    // A connection that was closed for what it said last gets nothing done any more.
+    guard let key, isOpen else {
+      for i in blocks.indices { context.reader.recycle(blocks[i].id) }
+      return
+    }
+    host.blocksArrived(key, blocks)
   }
 
   func blockDropped(_ block: BlockRequest) {

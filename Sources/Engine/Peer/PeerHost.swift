@@ -87,7 +87,9 @@ class PeerHost {
   func activityNoticed(_ key: PeerKey) {}
 
   func payloadReceived(_ key: PeerKey, _ bytes: Int) {}
-  func blockArrived(_ key: PeerKey, _ block: BlockRequest, in id: BlockID) { context.reader.recycle(id) }
+  func blocksArrived(_ key: PeerKey, _ blocks: Span<ArrivedBlock>) {
+    for i in blocks.indices { context.reader.recycle(blocks[i].id) }
+  }
   func blockDropped(_ key: PeerKey, _ block: BlockRequest) {}
   func pumpUploads(_ peer: PeerConnection) {}
 

@@ -7,14 +7,19 @@ import TorrentModel
 protocol PeerStreamSink: AnyObject {
   /// A complete message other than a block. Throws to close the connection.
   func messageArrived(_ message: PeerMessage) throws(PeerProtocolError)
-  /// The header of a block was read: is it one that was asked for? Payload of others is dropped unread.
-  func isWanted(_ block: BlockRequest) -> Bool
-  /// A block that was asked for is complete, and now the sink's.
-  func blockArrived(_ block: BlockRequest, in id: BlockID)
-  /// A block that was asked for came when the pool was empty, and was dropped.
+  /// Blocks of the torrent are complete, in the order in which they came, and now the sink's. Whether they were asked for
+  /// is the sink's to find out.
+  func blocksArrived(_ blocks: Span<ArrivedBlock>)
+  /// A block of the torrent came when the pool was empty, and was dropped.
   func blockDropped(_ block: BlockRequest)
   /// False once the sink has closed the connection: what else landed is of no interest.
   var isOpen: Bool { get }
+}
+
+/// A block in memory.
+struct ArrivedBlock {
+  var request: BlockRequest
+  var id: BlockID
 }
 
 /// The receiving half of one peer's connection: plans each read so that predicted blocks land in the pool, and turns what
@@ -66,12 +71,13 @@ struct PeerStream {
   /// - Parameters:
   ///   - limit: bytes to ask for at most (a rate limit).
   ///   - reserve: blocks to leave in the pool.
-  ///   - length: the length of the n-th block that was asked for and has not come, 0 behind the last.
+  ///   - expected: writes the lengths of the blocks that were asked for and have not come, in the order in which they are
+  ///     expected, as many as there are or there is room for; returns how many. At most 16 KiB each.
   ///   - source: the connection.
   /// - Returns: nil when nothing could be read because the pool is empty: try again when it is not.
   mutating func receive(
     _ reader: ScatterReader, to sink: some PeerStreamSink, limit: Int, reserve: Int,
-    length: (Int) -> Int, from source: some VectoredSource
+    expected: (inout MutableSpan<Int32>) -> Int, from source: some VectoredSource
   ) throws(PeerProtocolError) -> Received? {
     reader.begin()
     if let partial = current {
@@ -81,24 +87,21 @@ struct PeerStream {
     // The start of a message that is no block, or of one to be dropped, is finished by way of the tail.
     let predicts = skip == 0 && (leftover.count < 5 || leftover[4] == PeerMessage.ID.piece.rawValue)
     var planned = 0
-    let nothing: [UInt8] = []
-    if predicts {
-      let first = current == nil ? 0 : 1
-      while planned < reader.maxFrames {
-        let size = length(first + planned)
-        guard size > 0 else { break }
-        let isAdded =
-          planned == 0
-          ? reader.addFrame(length: size, prefix: leftover.span, reserve: reserve)
-          : reader.addFrame(length: size, prefix: nothing.span, reserve: reserve)
-        guard isAdded else { break }
-        planned += 1
-      }
-      if planned == 0 && current == nil && length(first) > 0 { return nil }
-    }
     // No tail when more blocks are expected than were planned: it would catch the beginning of the next one, which then had
     // to be copied, or dropped while the pool is empty.
-    let isAll = !predicts || length((current == nil ? 0 : 1) + planned) == 0
+    var isAll = true
+    if predicts {
+      var lengths = InlineArray<66, Int32>(repeating: 0)
+      let first = current == nil ? 0 : 1
+      var room = lengths.mutableSpan
+      let count = expected(&room)
+      if count > first {
+        planned = reader.addFrames(
+          lengths.span.extracting(first..<count), prefix: leftover.span, reserve: reserve)
+        if planned == 0 && current == nil { return nil }
+        isAll = first + planned == count
+      }
+    }
     if planned == 0 && current == nil {
       reader.addTail(count: ScatterReader.tailLength)
     } else if isAll {
@@ -120,6 +123,8 @@ struct PeerStream {
   private mutating func sort(
     _ reader: ScatterReader, planned: Int, to sink: some PeerStreamSink, _ received: inout Received
   ) throws(PeerProtocolError) {
+    var arrived = ArrivedBatch()
+    defer { arrived.flush(to: sink) }
     if var partial = current {
       partial.filled += reader.remainderLanded
       received.payload += reader.remainderLanded
@@ -128,32 +133,36 @@ struct PeerStream {
         return
       }
       current = nil
-      sink.blockArrived(partial.request, in: partial.block)
+      arrived.add(partial.request, partial.block, to: sink)
     }
     for frame in 0..<planned {
-      let landed = reader.landed(inFrame: frame)
+      let landing = reader.landing(ofFrame: frame)
+      let landed = landing.landed
       guard landed > 0 else { return }
       guard landed >= PieceHeader.length else {
         reader.withHeader(ofFrame: frame) { for i in 0..<landed { leftover.append($0[i]) } }
         return
       }
       let header = reader.withHeader(ofFrame: frame) { PieceHeader.decode($0) }
-      guard let header, PieceHeader.length + Int(header.length) == reader.length(ofFrame: frame),
-        sink.isOpen, sink.isWanted(header)
-      else {
+      guard let header, PieceHeader.length + Int(header.length) == landing.length, isBlock(header) else {
+        arrived.flush(to: sink)
         try parseLanded(reader, from: frame, to: sink)
         return
       }
       received.payload += landed - PieceHeader.length
       let block = reader.takeBlock(ofFrame: frame)
-      guard landed == reader.length(ofFrame: frame) else {
+      guard landed == landing.length else {
         current = PartialBlock(request: header, block: block, filled: landed - PieceHeader.length)
         return
       }
-      sink.blockArrived(header, in: block)
+      arrived.add(header, block, to: sink)
     }
+    arrived.flush(to: sink)
     try parseLanded(reader, from: planned, to: sink)
   }
+
+  /// Whether it is one of the torrent's. Payload of others is dropped unread.
+  private func isBlock(_ request: BlockRequest) -> Bool { parser.geometry?.isBlock(request) ?? false }
 
   /// Reads what landed from a frame on the slow way.
   private mutating func parseLanded(
@@ -217,7 +226,7 @@ struct PeerStream {
   ) {
     let missing = Int(request.length) - bytes.count
     unpredictedPayload += bytes.count
-    guard sink.isWanted(request), Int(request.length) <= BlockPool.blockLength else {
+    guard isBlock(request), Int(request.length) <= BlockPool.blockLength else {
       skip = missing
       return
     }
@@ -228,9 +237,32 @@ struct PeerStream {
     }
     reader.copy(bytes, to: block, at: 0)
     if missing == 0 {
-      sink.blockArrived(request, in: block)
+      let one = [ArrivedBlock(request: request, id: block)]
+      sink.blocksArrived(one.span)
     } else {
       current = PartialBlock(request: request, block: block, filled: bytes.count)
     }
+  }
+}
+
+/// Blocks of one read on their way to the sink: told together, since each call costs more than a block's share of it.
+private struct ArrivedBatch {
+  private static let limit = 32
+  private var blocks = InlineArray<32, ArrivedBlock>(
+    repeating: ArrivedBlock(
+      request: BlockRequest(piece: PieceIndex(0), begin: 0, length: 0), id: BlockID(rawValue: 0)))
+  private var count = 0
+
+  mutating func add(_ request: BlockRequest, _ id: BlockID, to sink: some PeerStreamSink) {
+    blocks[count] = ArrivedBlock(request: request, id: id)
+    count += 1
+    if count == ArrivedBatch.limit { flush(to: sink) }
+  }
+
+  mutating func flush(to sink: some PeerStreamSink) {
+    guard count > 0 else { return }
+    let count = count
+    self.count = 0
+    sink.blocksArrived(blocks.span.extracting(..<count))
   }
 }

@@ -193,15 +193,23 @@ final class TorrentDriver: PeerHost {
     swarm?.payloadReceived(key, bytes, now: now)
   }
 
-  override func blockArrived(_ key: PeerKey, _ block: BlockRequest, in id: BlockID) {
-    context.counters.blocksReceived += 1
-    switch swarm?.blockArrived(key, block, now: now) ?? .redundant {
-    case .wanted:
+  override func blocksArrived(_ key: PeerKey, _ blocks: Span<ArrivedBlock>) {
+    let (context, storage, now) = (context, storage, now)
+    context.counters.blocksReceived += Int64(blocks.count)
+    // Those of one piece that follow each other go to the disk together.
+    var run: (piece: PieceIndex, blocks: BlockRun)?
+    for i in blocks.indices {
+      let (block, id) = (blocks[i].request, blocks[i].id)
+      guard swarm?.blockArrived(key, block, now: now) == .wanted else {
+        context.reader.recycle(id)
+        continue
+      }
       lastProgress = now
-      context.jobs.append(DiskJob(storage, .block(block.piece, block: block.blockOffset, id)))
-    case .redundant, .unrequested:
-      context.reader.recycle(id)
+      if run?.piece == block.piece, run?.blocks.append(block.blockOffset, id) == true { continue }
+      if let run { context.jobs.append(DiskJob(storage, .blocks(run.piece, run.blocks))) }
+      run = (block.piece, BlockRun(block.blockOffset, id))
     }
+    if let run { context.jobs.append(DiskJob(storage, .blocks(run.piece, run.blocks))) }
   }
 
   /// The pool was empty: the block has to come again.

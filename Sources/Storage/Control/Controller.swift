@@ -51,7 +51,7 @@ final class Controller {
     let files = TorrentFiles(storage: storage, cache: core.cache)
     do throws(StorageFailure) {
       switch job.work {
-      case .block, .abandon, .read, .save: preconditionFailure("this job does not run alone")
+      case .blocks, .abandon, .read, .save: preconditionFailure("this job does not run alone")
       case .open(let options):
         storage.isStopped.store(true, ordering: .releasing)
         let result = try files.open(options)

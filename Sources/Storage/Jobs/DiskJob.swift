@@ -12,11 +12,11 @@ public struct DiskJob: Sendable {
   }
 
   public enum Work: Sendable {
-    /// A block arrived: number `block` of the piece, filled from its start. Storage owns the pool's block from now on and
-    /// gives it back itself. Ends in `pieceVerified`, `pieceFailed`, `pieceDropped` or `blockDropped`.
+    /// Blocks of a piece arrived, each filled from its start. Storage owns the pool's blocks from now on and gives them
+    /// back itself. Ends in `pieceVerified`, `pieceFailed`, `pieceDropped` or, for each block, `blockDropped`.
     ///
     /// Post blocks only of pieces that are not verified. A block posted twice is dropped without a word.
-    case block(PieceIndex, block: Int, BlockID)
+    case blocks(PieceIndex, BlockRun)
     /// Forgets all blocks held of a piece. Says nothing back.
     case abandon(PieceIndex)
     /// Fills blocks from the disk. The blocks stay the caller's, who leaves them alone until `blocksRead` or `readFailed`.
@@ -50,6 +50,35 @@ public struct DiskJob: Sendable {
     /// trusted or checked before this job was posted. `userData` comes back with `opened`. Ends in `saved` or
     /// `operationFailed`.
     case save(verified: Bitfield, userData: [UInt8])
+  }
+}
+
+/// Blocks of a piece, one behind the other. Peers send them so, and one job for all costs little more than for one.
+public struct BlockRun: Sendable {
+  public static let maximumBlocks = 16
+
+  /// Number of the first block in its piece.
+  public let first: Int
+  public private(set) var count = 1
+  private var ids: InlineArray<16, BlockID>
+
+  public init(_ first: Int, _ id: BlockID) {
+    self.first = first
+    ids = InlineArray(repeating: id)
+  }
+
+  /// Takes in block `number` of the piece. Returns false when it is not the next one, or the run is full.
+  public mutating func append(_ number: Int, _ id: BlockID) -> Bool {
+    guard count < BlockRun.maximumBlocks, number == first + count else { return false }
+    ids[count] = id
+    count += 1
+    return true
+  }
+
+  /// Where the block is that is `index` behind the first.
+  public subscript(index: Int) -> BlockID {
+    precondition(index < count)
+    return ids[index]
   }
 }
 

@@ -57,14 +57,21 @@ struct Assembly {
     isReady = false
   }
 
-  /// Takes a block in. Returns false for one that is here already.
-  mutating func insert(_ block: Int, _ id: BlockID) -> Bool {
-    guard places[block] == Assembly.missing else { return false }
-    places[block] = id.rawValue
-    present += 1
-    held += 1
+  /// Takes blocks in; those that are here already go to `refused`. Returns how many were taken.
+  mutating func insert(_ run: BlockRun, refused: (BlockID) -> Void) -> Int {
+    var taken = 0
+    for i in 0..<run.count {
+      guard places[run.first + i] == Assembly.missing else {
+        refused(run[i])
+        continue
+      }
+      places[run.first + i] = run[i].rawValue
+      taken += 1
+    }
+    present += taken
+    held += taken
     while frontier < places.count, places[frontier] != Assembly.missing { frontier += 1 }
-    return true
+    return taken
   }
 }
 

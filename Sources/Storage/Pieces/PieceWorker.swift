@@ -3,7 +3,7 @@ import Hashing
 import TorrentModel
 
 enum PieceJob: Sendable {
-  case block(TorrentStorage, PieceIndex, Int, BlockID)
+  case blocks(TorrentStorage, PieceIndex, BlockRun)
   case abandon(TorrentStorage, PieceIndex)
   case notice(TorrentStorage, Gate.WorkerNotice)
   /// The pool ran dry.
@@ -96,8 +96,8 @@ final class PieceWorker {
   private func take() {
     for job in jobs {
       switch job {
-      case .block(let storage, let piece, let block, let id):
-        take(storage, piece, block, id)
+      case .blocks(let storage, let piece, let run):
+        take(storage, piece, run)
         tally.add(storage)
       case .abandon(let storage, let piece):
         if let slot = table.find(storage, piece) { drop(slot) }
@@ -121,19 +121,22 @@ final class PieceWorker {
     jobs.removeAll(keepingCapacity: true)
   }
 
-  private func take(_ storage: TorrentStorage, _ piece: PieceIndex, _ block: Int, _ id: BlockID) {
-    guard !storage.isStopped.load(ordering: .acquiring), block >= 0,
-      block < storage.geometry.blockCount(of: piece)
+  private func take(_ storage: TorrentStorage, _ piece: PieceIndex, _ run: BlockRun) {
+    guard !storage.isStopped.load(ordering: .acquiring), run.first >= 0,
+      run.first + run.count <= storage.geometry.blockCount(of: piece)
     else {
-      pool.release(id)
-      completions.append(storage, .blockDropped(piece, block: block))
+      for i in 0..<run.count {
+        pool.release(run[i])
+        completions.append(storage, .blockDropped(piece, block: run.first + i))
+      }
       return
     }
     let slot = table.findOrBegin(storage, piece)
-    guard table[slot].insert(block, id) else { return pool.release(id) }
-    held += 1
+    let taken = table[slot].insert(run) { pool.release($0) }
+    guard taken > 0 else { return }
+    held += taken
     if table[slot].isReady {
-      readyBlocks += 1
+      readyBlocks += taken
     } else if table[slot].isComplete || isSegmentComplete(slot) {
       makeReady(slot)
     }

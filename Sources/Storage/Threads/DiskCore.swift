@@ -143,9 +143,11 @@ final class DiskCore: Sendable {
   private var waitingLimit: Int { pool.available < tuning.lowWater ? 0 : tuning.waitingBlocks }
 
   private func drop(_ job: DiskJob) {
-    guard case .block(let piece, let block, let id) = job.work else { return }
-    pool.release(id)
-    deliver(job.storage, .blockDropped(piece, block: block))
+    guard case .blocks(let piece, let run) = job.work else { return }
+    for i in 0..<run.count {
+      pool.release(run[i])
+      deliver(job.storage, .blockDropped(piece, block: run.first + i))
+    }
   }
 
   func deliver(_ storage: TorrentStorage, _ event: DiskCompletion.Event) {
@@ -171,7 +173,7 @@ final class DiskCore: Sendable {
     var mask: UInt64 = 0
     for job in jobs {
       switch job.work {
-      case .block(let piece, _, _), .abandon(let piece):
+      case .blocks(let piece, _), .abandon(let piece):
         mask |= 1 << UInt64(worker(of: piece, in: job.storage) & 63)
       case .read: hasReads = true
       default: hasSaves = true
@@ -181,10 +183,8 @@ final class DiskCore: Sendable {
       pieceQueues[number].post { queue in
         for job in jobs {
           switch job.work {
-          case .block(let piece, let block, let id):
-            if worker(of: piece, in: job.storage) == number {
-              queue.append(.block(job.storage, piece, block, id))
-            }
+          case .blocks(let piece, let run):
+            if worker(of: piece, in: job.storage) == number { queue.append(.blocks(job.storage, piece, run)) }
           case .abandon(let piece):
             if worker(of: piece, in: job.storage) == number { queue.append(.abandon(job.storage, piece)) }
           default: break
@@ -222,7 +222,9 @@ final class DiskCore: Sendable {
     var jobs: [PieceJob] = []
     for queue in pieceQueues {
       guard case .jobs = queue.take(into: &jobs) else { continue }
-      for case .block(_, _, _, let id) in jobs { pool.release(id) }
+      for case .blocks(_, _, let run) in jobs {
+        for i in 0..<run.count { pool.release(run[i]) }
+      }
       jobs.removeAll()
     }
   }

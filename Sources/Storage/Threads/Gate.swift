@@ -23,7 +23,7 @@ struct Gate: Sendable {
     case run
     /// Put aside.
     case later
-    /// A block that came while another job runs alone and too many wait already.
+    /// Blocks that came while another job runs alone and too many wait already.
     case drop
     /// A job that runs alone was put aside until its turn; workers have to see this first.
     case announce(WorkerNotice)
@@ -46,9 +46,9 @@ struct Gate: Sendable {
   /// Another job arrives. `workers` is how many an announcement goes to.
   mutating func admit(_ job: DiskJob, blockLimit: Int, workers: Int) -> Admission {
     if alone == nil, !isDraining { return enter(job, workers: workers) }
-    if case .block = job.work {
-      guard laterBlocks < blockLimit else { return .drop }
-      laterBlocks += 1
+    if case .blocks(_, let run) = job.work {
+      guard laterBlocks + run.count <= blockLimit else { return .drop }
+      laterBlocks += run.count
     }
     later.append(job)
     return .later
@@ -66,7 +66,7 @@ struct Gate: Sendable {
     }
     inFlight += 1
     switch job.work {
-    case .block: mayHoldBlocks = true
+    case .blocks: mayHoldBlocks = true
     case .save:
       if isSaving {
         saves.append(job)
@@ -132,7 +132,7 @@ struct Gate: Sendable {
     let end = later.firstIndex { $0.work.notice != nil } ?? later.endIndex
     var ready: [DiskJob] = []
     for job in later[..<end] {
-      if case .block = job.work { laterBlocks -= 1 }
+      if case .blocks(_, let run) = job.work { laterBlocks -= run.count }
       if case .run = enter(job, workers: workers) { ready.append(job) }
     }
     later.removeFirst(end)
@@ -144,7 +144,7 @@ extension DiskJob.Work {
   /// For jobs that run alone: what workers have to do first.
   var notice: Gate.WorkerNotice? {
     switch self {
-    case .block, .abandon, .read, .save: nil
+    case .blocks, .abandon, .read, .save: nil
     case .open, .close, .delete: .forget
     case .check, .hash, .setWanted, .move: .flush
     }
