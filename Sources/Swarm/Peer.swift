@@ -120,3 +120,29 @@ struct Peer {
   /// It cannot want anything from us.
   var isSatisfied: Bool { (have.isFull && have.capacity > 0) || flags.contains(.uploadOnly) }
 }
+
+extension Peer {
+  /// A block that was asked for and came.
+  struct Arrival {
+    /// Slot of the open piece.
+    var slot: Int32
+    var sender: UInt32
+    var wasSnubbed: Bool
+    /// Nothing else has happened to the peer in this turn.
+    var isFirst: Bool
+  }
+
+  /// A block of the torrent came; nil when no request for it stands. All that changes in one go: each look at the swarm's
+  /// peers costs a check, and this is done for every block.
+  /// - Parameter share: blocks to ask of any peer at once, at most.
+  mutating func blockArrived(_ block: BlockRequest, share: Int, now: Moment) -> Arrival? {
+    let number = UInt32(truncatingIfNeeded: block.blockOffset)
+    guard let index = requests.index(of: block.piece, number) else { return nil }
+    let entry = requests.arrived(at: index, maximum: max(1, min(share, requestLimit)), now: now)
+    if entry.isReleased { requests.forgetRepeat(of: block.piece, number, now: now) }
+    receivedAt = now
+    let isFirst = !has(.touched)
+    flags.insert(.touched)
+    return Arrival(slot: entry.slot, sender: sender, wasSnubbed: has(.snubbed), isFirst: isFirst)
+  }
+}

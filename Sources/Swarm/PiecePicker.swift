@@ -427,11 +427,18 @@ struct PiecePicker: ~Copyable {
     if open.release(slot, block, by: peer) { changes += 1 }
   }
 
-  /// A block is here. Appends to `others` the other peers that it is asked of.
-  @inline(__always) mutating func arrive(
-    _ slot: Int, _ block: Int, from peer: PeerKey, sender: UInt32, others: inout [PeerKey], now: Moment
-  ) {
-    open.arrive(slot, block, from: peer, sender: sender, others: &others, now: now)
+  /// A block came. Appends to `others` the other peers that it is asked of. Returns false, and takes nothing, when it is
+  /// here already, or its piece is not the one under way in the slot, or is somebody else's.
+  mutating func accept(
+    _ block: BlockRequest, in slot: Int, from peer: PeerKey, sender: UInt32, others: inout [PeerKey],
+    now: Moment
+  ) -> Bool {
+    let number = block.blockOffset
+    guard let entry = openPiece(slot, block.piece), open.record(slot, number).state != .arrived,
+      !entry.isExclusive || entry.owner == peer
+    else { return false }
+    open.arrive(slot, number, from: peer, sender: sender, others: &others, now: now)
+    return true
   }
 
   /// The peer gives up every piece that it has for itself: others may take it.

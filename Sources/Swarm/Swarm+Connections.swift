@@ -164,7 +164,6 @@ extension Swarm {
     touched = []
     hungry = []
     waiting = []
-    otherRequesters = []
     chokeCandidates = []
     senders.shrink()
   }

@@ -90,14 +90,18 @@ extension Swarm {
   /// up to twice the budget, for not everybody can use his.
   ///
   /// - Parameter limit: what it takes. (Not the peer itself, which is too much to hand over for each block.)
-  func requestCap(limit: Int) -> Int {
-    let share = max(configuration.minimumRequestsPerPeer, openBlockBudget * 2 / max(1, supplierCount))
-    return max(1, min(min(configuration.maximumRequestsPerPeer, limit), share))
-  }
+  func requestCap(limit: Int) -> Int { max(1, min(requestShare, limit)) }
 
   func countSuppliers() {
     areSuppliersStale = false
     supplierCount = peers.count { $0.phase == .connected && $0.has(.interesting) && !$0.has(.chokesUs) }
+    shareBudget()
+  }
+
+  /// The share of each follows from the budget and from how many there are. Kept, since it is asked for with each block.
+  func shareBudget() {
+    let share = max(configuration.minimumRequestsPerPeer, openBlockBudget * 2 / max(1, supplierCount))
+    requestShare = min(configuration.maximumRequestsPerPeer, share)
   }
 
   /// The peer's queue is full of requests that were given up. The oldest is forgotten; false if there is none.
@@ -130,18 +134,12 @@ extension Swarm {
   /// A block is complete in memory.
   public func blockArrived(_ peer: PeerKey, _ block: BlockRequest, now: Moment) -> BlockVerdict {
     guard isConnected(peer) else { return .redundant }
-    let i = peer.offset
-    let number = UInt32(truncatingIfNeeded: block.blockOffset)
-    guard geometry.isBlock(block), let index = peers[i].requests.index(of: block.piece, number) else {
-      return lateBlockArrived(peer, block, now: now)
-    }
-    let entry = peers[i].requests.arrived(
-      at: index, maximum: requestCap(limit: peers[i].requestLimit), now: now)
-    if entry.isReleased { peers[i].requests.forgetRepeat(of: block.piece, number, now: now) }
-    peers[i].receivedAt = now
-    if peers[i].has(.snubbed) { unsnub(peer) }
-    touch(peer)
-    return accept(peer, block, slot: Int(entry.slot), now: now)
+    guard geometry.isBlock(block),
+      let arrival = peers[peer.offset].blockArrived(block, share: requestShare, now: now)
+    else { return lateBlockArrived(peer, block, now: now) }
+    if arrival.wasSnubbed { unsnub(peer) }
+    if arrival.isFirst { touched.append(peer) }
+    return accept(peer, block, slot: Int(arrival.slot), sender: arrival.sender, now: now)
   }
 
   /// The block answers no request that stands. It may be late: the request was cancelled, or a choke dropped it.
@@ -157,23 +155,21 @@ extension Swarm {
       redundantBytes += Int64(block.length)
       return .redundant
     }
-    return accept(peer, block, slot: slot, now: now)
+    return accept(peer, block, slot: slot, sender: peers[peer.offset].sender, now: now)
   }
 
-  private func accept(_ peer: PeerKey, _ block: BlockRequest, slot: Int, now: Moment) -> BlockVerdict {
-    let number = block.blockOffset
-    guard let entry = picker?.openPiece(slot, block.piece),
-      picker?.open.record(slot, number).state != .arrived,
-      !entry.isExclusive || entry.owner == peer
+  private func accept(
+    _ peer: PeerKey, _ block: BlockRequest, slot: Int, sender: UInt32, now: Moment
+  ) -> BlockVerdict {
+    // There are others at the end of the torrent only.
+    var others: [PeerKey] = []
+    guard picker?.accept(block, in: slot, from: peer, sender: sender, others: &others, now: now) == true
     else {
       redundantBytes += Int64(block.length)
       return .redundant
     }
-    let sender = peers[peer.offset].sender
-    otherRequesters.removeAll(keepingCapacity: true)
-    picker?.arrive(slot, number, from: peer, sender: sender, others: &otherRequesters, now: now)
     senders.retain(sender)
-    for other in otherRequesters { cancel(other, block, now: now) }
+    for other in others { cancel(other, block, now: now) }
     return .wanted
   }
 

@@ -76,6 +76,8 @@ public final class Swarm {
   var wantingCount = 0
   /// Peers that let us download what we want; recounted when something changed.
   var supplierCount = 0
+  /// Blocks that each of them is asked for at once, at most: see `shareBudget`.
+  var requestShare = 0
   var book: PeerBook
 
   // Work for the end of the turn.
@@ -103,7 +105,6 @@ public final class Swarm {
   var random: SeededRandom
 
   // Reused between calls, so that the hot paths take no memory.
-  var otherRequesters: [PeerKey] = []
   var chokeCandidates: [Choker.Candidate] = []
 
   /// - Parameters:
@@ -124,6 +125,7 @@ public final class Swarm {
     self.book = PeerBook(configuration)
     self.slots = UploadSlots(configuration.uploadSlots)
     self.random = SeededRandom(seed: seed)
+    shareBudget()
   }
 
   // MARK: State
@@ -196,6 +198,7 @@ public final class Swarm {
 
   private func budgetChanged() {
     picker?.budgetChanged(openBlockBudget)
+    shareBudget()
     areSuppliersStale = true
   }
 }

@@ -1,3 +1,4 @@
+import Testing
 import TorrentModel
 
 @testable import Swarm
@@ -110,7 +111,10 @@ final class PickerDiagram {
   func arrive(_ piece: Int, _ block: Int, from peer: Int) -> [Int] {
     var others: [PeerKey] = []
     guard let slot = picker.slot(of: PieceIndex(piece)) else { return [] }
-    picker.arrive(slot, block, from: PeerKey(peer), sender: UInt32(peer), others: &others, now: .zero)
+    let request = picker.geometry.request(block: block, of: PieceIndex(piece))
+    let isTaken = picker.accept(
+      request, in: slot, from: PeerKey(peer), sender: UInt32(peer), others: &others, now: .zero)
+    #expect(isTaken)
     return others.map { $0.offset }.sorted()
   }
 
