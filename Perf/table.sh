@@ -27,8 +27,13 @@ measure check-create check create --runs 5 --piece 1M --peer spate,libtorrent,li
 for kernel in avx2 shani; do
   SPATE_HASH=$kernel measure $kernel check create --runs 5 --piece 1M --peer spate,libtorrent,libtorrent-tuned,mktorrent
 done
-measure idle connections torrents --runs 3 --peer spate,libtorrent
-measure others both small-files stall --runs 3 --peer spate --connections 20 --piece 1M
+measure idle connections --connections 1000 --runs 3 --peer spate,libtorrent
+# More than libtorrent takes in within a minute.
+measure idle-many connections --connections 5000 --runs 3 --peer spate
+measure idle-torrents torrents --runs 3 --peer spate,libtorrent
+measure others both stall --runs 3 --peer spate --connections 20 --piece 1M
+# Once: ext4 looks at each inode that was deleted in the last minutes before it makes a new one.
+measure small-files small-files --runs 1 --peer spate --connections 20 --piece 1M
 # A hot set of 100 MiB too, and what a block costs.
 measure hot seed --runs 1 --connections 20 --piece 1M --peer spate
 echo
