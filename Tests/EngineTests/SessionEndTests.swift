@@ -13,15 +13,21 @@ import Testing
     var isGone: Bool { loop == nil && disk == nil }
   }
 
-  /// A command that ends takes torrents out and shuts the session down at the same time: nobody waits for an end that has
-  /// been, and nobody goes on before it.
-  @Test(.timeLimit(.minutes(1))) func aTorrentMayBeClosedByMany() async throws {
-    let scratch = try TransferTests.Scratch()
+  /// A session with one torrent that is complete.
+  private func seeding(in scratch: TransferTests.Scratch) async throws -> (Session, Torrent) {
     try TransferTests.write(300_000, seed: 1, to: scratch.path + "/data")
     let metainfo = try await TransferTests.torrent(of: scratch.path + "/data", pieceLength: 64 << 10)
     let session = try await TransferTests.session()
     let torrent = try await session.add(metainfo, TorrentOptions(folder: scratch.path))
     try await TransferTests.waitUntilDone(torrent)
+    return (session, torrent)
+  }
+
+  /// A command that ends takes torrents out and shuts the session down at the same time: nobody waits for an end that has
+  /// been, and nobody goes on before it.
+  @Test(.timeLimit(.minutes(1))) func aTorrentMayBeClosedByMany() async throws {
+    let scratch = try TransferTests.Scratch()
+    let (session, torrent) = try await seeding(in: scratch)
     await withTaskGroup { group in
       for _ in 0..<4 {
         group.addTask {
@@ -36,11 +42,7 @@ import Testing
 
   private func traces(isShutDown: Bool) async throws -> Traces {
     let scratch = try TransferTests.Scratch()
-    try TransferTests.write(300_000, seed: 1, to: scratch.path + "/data")
-    let metainfo = try await TransferTests.torrent(of: scratch.path + "/data", pieceLength: 64 << 10)
-    let session = try await TransferTests.session()
-    let torrent = try await session.add(metainfo, TorrentOptions(folder: scratch.path))
-    try await TransferTests.waitUntilDone(torrent)
+    let (session, _) = try await seeding(in: scratch)
     if isShutDown { await session.shutdown(within: 5) }
     return await session.traces()
   }

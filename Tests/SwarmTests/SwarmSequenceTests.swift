@@ -168,7 +168,19 @@ import TorrentModel
       guard let key = usedKey(),
         let block = swarm.expectedBlock(key, random.below(10) == 0 ? random.below(4) : 0)
       else { return }
+      checkLengths(key)
       blockArrives(key, block)
+    }
+
+    /// What a read is laid out for are the lengths of the very blocks that are expected.
+    private func checkLengths(_ key: PeerKey) {
+      var lengths = InlineArray<8, Int32>(repeating: 0)
+      var room = lengths.mutableSpan
+      let count = swarm.expectedLengths(key, into: &room)
+      for i in 0..<lengths.count {
+        let expected = swarm.expectedBlock(key, i).map { Int32($0.length) }
+        if expected != (i < count ? lengths[i] : nil) { note("a length is not that of the block expected") }
+      }
     }
 
     private func blockArrives(_ key: PeerKey, _ block: BlockRequest) {
