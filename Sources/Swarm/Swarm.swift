@@ -140,18 +140,8 @@ public final class Swarm {
   public var isFinished: Bool { missingCount == 0 }
   public var isPaused: Bool { activity == .paused }
 
-  /// The block that `peer` should send as number `index` from now, 0 being the next, if it answers in order: what a
-  /// read plan is laid out for. Nil behind the last.
-  public func expectedBlock(_ peer: PeerKey, _ index: Int) -> BlockRequest? {
-    guard peer.offset < peers.count, index >= 0, index < peers[peer.offset].requests.entries.count else {
-      return nil
-    }
-    let entry = peers[peer.offset].requests.entries[index]
-    return geometry.request(block: Int(entry.block), of: entry.piece)
-  }
-
-  /// Writes the lengths of the blocks that `peer` should send from now, if it answers in order, as far as there is room.
-  /// Returns how many. See ``expectedBlock(_:_:)``.
+  /// Writes the lengths of the blocks that `peer` should send from now, if it answers in order, as far as there is room:
+  /// what a read plan is laid out for. Returns how many.
   public func expectedLengths(_ peer: PeerKey, into lengths: inout MutableSpan<Int32>) -> Int {
     guard peer.offset < peers.count else { return 0 }
     return expectedLengths(peers[peer.offset].requests, into: &lengths)

@@ -145,6 +145,18 @@ final class SwarmHarness {
   }
 }
 
+extension Swarm {
+  /// The block that `peer` should send as number `index` from now, 0 being the next, if it answers in order.
+  /// Nil behind the last.
+  func expectedBlock(_ peer: PeerKey, _ index: Int) -> BlockRequest? {
+    guard peer.offset < peers.count, index >= 0, index < peers[peer.offset].requests.entries.count else {
+      return nil
+    }
+    let entry = peers[peer.offset].requests.entries[index]
+    return geometry.request(block: Int(entry.block), of: entry.piece)
+  }
+}
+
 extension SwarmEffect {
   /// `what who which`: pieces by number, blocks as `piece.block`.
   var word: String {

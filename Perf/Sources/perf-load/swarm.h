@@ -122,7 +122,6 @@ void peer_close(struct peer *peer, const char *why);
 void peer_introduce(struct peer *peer);
 /// Tells interest and asks for blocks, as far as the state allows.
 void peer_ask(struct peer *peer);
-void wishes_shuffle(struct wish_list *list, uint32_t from);
 
 void swarm_mark_busy(struct peer *peer);
 void swarm_forget(struct peer *peer);

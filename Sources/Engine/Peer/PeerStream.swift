@@ -91,6 +91,7 @@ struct PeerStream {
     // to be copied, or dropped while the pool is empty.
     var isAll = true
     if predicts {
+      // Room for the block under way, the most that a plan takes (`ScatterReader.mostFrames`), and one that tells of more.
       var lengths = InlineArray<66, Int32>(repeating: 0)
       let first = current == nil ? 0 : 1
       var room = lengths.mutableSpan
@@ -237,7 +238,7 @@ struct PeerStream {
     }
     reader.copy(bytes, to: block, at: 0)
     if missing == 0 {
-      let one = [ArrivedBlock(request: request, id: block)]
+      let one = InlineArray<1, ArrivedBlock>(repeating: ArrivedBlock(request: request, id: block))
       sink.blocksArrived(one.span)
     } else {
       current = PartialBlock(request: request, block: block, filled: bytes.count)

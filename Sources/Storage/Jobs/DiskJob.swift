@@ -80,6 +80,11 @@ public struct BlockRun: Sendable {
     precondition(index < count)
     return ids[index]
   }
+
+  /// Calls `body` with the number of each block in its piece, and where it is.
+  public func forEach(_ body: (_ number: Int, BlockID) -> Void) {
+    for i in 0..<count { body(first + i, self[i]) }
+  }
 }
 
 /// A read into up to ``maximumBlocks`` blocks.

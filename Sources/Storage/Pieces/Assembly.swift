@@ -60,12 +60,9 @@ struct Assembly {
   /// Takes blocks in; those that are here already go to `refused`. Returns how many were taken.
   mutating func insert(_ run: BlockRun, refused: (BlockID) -> Void) -> Int {
     var taken = 0
-    for i in 0..<run.count {
-      guard places[run.first + i] == Assembly.missing else {
-        refused(run[i])
-        continue
-      }
-      places[run.first + i] = run[i].rawValue
+    run.forEach { block, id in
+      guard places[block] == Assembly.missing else { return refused(id) }
+      places[block] = id.rawValue
       taken += 1
     }
     present += taken

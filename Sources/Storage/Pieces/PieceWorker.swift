@@ -125,9 +125,9 @@ final class PieceWorker {
     guard !storage.isStopped.load(ordering: .acquiring), run.first >= 0,
       run.first + run.count <= storage.geometry.blockCount(of: piece)
     else {
-      for i in 0..<run.count {
-        pool.release(run[i])
-        completions.append(storage, .blockDropped(piece, block: run.first + i))
+      run.forEach { block, id in
+        pool.release(id)
+        completions.append(storage, .blockDropped(piece, block: block))
       }
       return
     }

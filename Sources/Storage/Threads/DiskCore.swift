@@ -144,9 +144,9 @@ final class DiskCore: Sendable {
 
   private func drop(_ job: DiskJob) {
     guard case .blocks(let piece, let run) = job.work else { return }
-    for i in 0..<run.count {
-      pool.release(run[i])
-      deliver(job.storage, .blockDropped(piece, block: run.first + i))
+    run.forEach { block, id in
+      pool.release(id)
+      deliver(job.storage, .blockDropped(piece, block: block))
     }
   }
 
@@ -222,9 +222,7 @@ final class DiskCore: Sendable {
     var jobs: [PieceJob] = []
     for queue in pieceQueues {
       guard case .jobs = queue.take(into: &jobs) else { continue }
-      for case .blocks(_, _, let run) in jobs {
-        for i in 0..<run.count { pool.release(run[i]) }
-      }
+      for case .blocks(_, _, let run) in jobs { run.forEach { pool.release($1) } }
       jobs.removeAll()
     }
   }
