@@ -1,9 +1,10 @@
 import BlockPool
 import Glibc
-import Storage
 import Synchronization
 import Testing
 import TorrentModel
+
+@testable import Storage
 
 /// Disks that are full, broken, cut short or slow.
 @Suite struct FaultTests {
@@ -151,6 +152,37 @@ import TorrentModel
     try bench.waitVerified(4)
     bench.expectFiles()
     try bench.save(bench.full)
+    bench.finish()
+  }
+
+  /// What comes next may be written behind the old end, and then the file is as long again as it should be.
+  @Test(arguments: [WriteMode.direct, .cached], [65536, 16384])
+  func aFileCutUnderneathIsNotMadeLongAgain(_ writes: WriteMode, _ pieceLength: Int) throws {
+    let sample = Sample(single: 8 * pieceLength, pieceLength: pieceLength)
+    let bench = try Bench(sample) {
+      $0.route.mode = writes
+      $0.route.leastLength = Int64(pieceLength)
+    }
+    try bench.open()
+    try bench.post(sample.blocks.filter { $0.piece.offset < 7 })
+    try bench.waitVerified(7)
+    truncate("\(bench.root)/\(sample.files[0].path)", 10)
+    try bench.post(sample.blocks.filter { $0.piece.offset == 7 })
+    let failure = try waitFailed(bench)
+    #expect(failure.cause == .fileTruncated && failure.file == 0)
+    bench.finish()
+  }
+
+  /// The same for what is kept of files that nobody wants.
+  @Test func aPartFileCutUnderneathIsNotMadeLongAgain() throws {
+    let bench = try Bench(FaultTests.sample, wanted: [true, false])
+    try bench.open()
+    try bench.post(FaultTests.sample.blocks.filter { $0.piece.offset < 5 })
+    try bench.waitVerified(5)
+    truncate("\(bench.root)/\(PartFile.name(of: FaultTests.sample.infoHash))", 10)
+    try bench.post((0..<4).map { (PieceIndex(5), $0) })
+    let failure = try waitFailed(bench)
+    #expect(failure.cause == .fileTruncated)
     bench.finish()
   }
 

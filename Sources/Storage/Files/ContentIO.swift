@@ -102,6 +102,11 @@ struct ContentIO: ~Copyable {
     guard length >= leastDirect,
       let direct = cache.direct(span.file, beside: file, of: storage, map: map)
     else { return 0 }
+    do throws(StorageFailure) {
+      try cache.expectUncut(file, number: span.file, of: storage, map: map, before: span.offset + length)
+    } catch {
+      return 0
+    }
     calls += 1
     do throws(SystemError) {
       try fileSystem.write(
@@ -123,6 +128,8 @@ struct ContentIO: ~Copyable {
     _ segments: [BlockSegment], to file: OpenFile, _ number: Int, of storage: TorrentStorage, map: FileMap,
     at offset: Int64
   ) throws(StorageFailure) {
+    let length = segments.reduce(0) { $0 + Int64($1.count) }
+    try cache.expectUncut(file, number: number, of: storage, map: map, before: offset + length)
     calls += 1
     do throws(SystemError) {
       try fileSystem.write(segments.span, of: pool, to: file.descriptor, at: offset)
@@ -133,7 +140,6 @@ struct ContentIO: ~Copyable {
         .write, errno: error.code, path: "\(map.root)/\(storage.path(ofFile: number))", file: number)
     }
     // After the write: were it before, a sync in between would take the mark away and miss the bytes.
-    let length = segments.reduce(0) { $0 + Int64($1.count) }
     storage.noteWrite(toFile: number, end: offset + length)
   }
 

@@ -284,4 +284,19 @@ extension FileCache {
       throw failure(operation, error, path: "\(map.root)/\(path)", file: number)
     }
   }
+
+  /// Fails when a file was cut and a write up to `end` would make it as long again as it should be: neither a later look
+  /// nor a sync could then tell that something is missing. Costs nothing for a write before the end.
+  func expectUncut(
+    _ file: OpenFile, number: Int, of storage: TorrentStorage, map: FileMap, before end: Int64
+  ) throws(StorageFailure) {
+    let expected = storage.knownSize(ofFile: number)
+    guard expected > 0, end >= expected else { return }
+    do throws(SystemError) {
+      guard try fileSystem.status(of: file.descriptor).size < expected else { return }
+      throw SystemError(code: FileCache.truncated)
+    } catch {
+      throw failure(.write, error, path: "\(map.root)/\(storage.path(ofFile: number))", file: number)
+    }
+  }
 }

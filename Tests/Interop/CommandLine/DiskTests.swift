@@ -110,7 +110,8 @@ struct DiskTests {
         ProgressLine.all(child.errors).contains { ($0.done ?? 0) > torrent.tree.total / 3 }
       }
       try await sandbox.run("damage", damage.command(target.appending(path: torrent.tree.name)))
-      #expect(try await child.exit(within: .seconds(60)) == .code(17))
+      let status = try await child.exit(within: .seconds(60))
+      #expect(status == .code(17), "\(child.errors)")
       #expect(child.errors.contains(torrent.tree.name), "the error does not name the file")
 
       try await Spate().download(
