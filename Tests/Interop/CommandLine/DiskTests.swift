@@ -104,7 +104,7 @@ struct DiskTests {
       _ = try await ScriptedPeer.start(
         .honest, torrent.info, of: .oneFile, in: torrent.source, at: seat, in: sandbox)
       let target = try sandbox.directory("target")
-      let child = try Spate(options: ["--download-limit", "2M"]).start(
+      let child = try Spate(options: ["--download-limit", "1M"]).start(
         [torrent.torrent], into: target, at: Address(.v4, Role.leecher), peers: [seat], in: sandbox)
       try await eventually("a part is there") {
         ProgressLine.all(child.errors).contains { ($0.done ?? 0) > torrent.tree.total / 3 }

@@ -15,11 +15,12 @@ struct Comparison {
   var countSlack = 0.01
   /// What a surprise in the order of blocks copies: now and then 2 % of a short run. A copy of each block would be 1.
   var copySlack = 0.03
-  /// How many blocks a wake-up finds, and with it how many calls they take, depends on the pace of the machine.
-  var callSlack = 0.05
+  /// How many blocks a wake-up finds, and with it how many calls they take, depends on the pace of the machine: 0.10 to 0.20
+  /// between runs of one program.
+  var callSlack = 0.1
   /// The same for blocks sent: a socket that is full cuts calls short, and how often it is depends on when the leechers run.
-  /// Between runs of one program 0 to 1.2, a count being the difference of two.
-  var sendCallSlack = 0.7
+  /// Between runs of one program 0.02 to 0.39.
+  var sendCallSlack = 0.4
   /// Arrays that grow with what is under way at once grow at another moment in each run: in short runs up to 0.015 for each
   /// block. An allocation for each block would be 1, one for each batch of them 0.06.
   var allocationSlack = 0.02

@@ -10,7 +10,7 @@ struct Download: Scenario {
     var small = point
     var large = point
     small.size = min(point.size, 256 << 20)
-    large.size = min(point.size, 256 << 20) * 3
+    large.size = small.size * 9
     return (small, large)
   }
 

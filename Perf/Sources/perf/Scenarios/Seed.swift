@@ -17,7 +17,7 @@ struct SeedScenario: Scenario {
     small.size = min(point.size, 128 << 20)
     small.repeats = 2
     var large = small
-    large.repeats = 6
+    large.repeats = 18
     return (small, large)
   }
 
