@@ -56,7 +56,8 @@ public final class BlockPool: @unchecked Sendable {
   /// Reserves address space for `capacity` blocks; memory is only taken as blocks are first used.
   public init(capacity: Int) throws(BlockPoolError) {
     precondition(capacity > 0 && capacity <= Int(UInt32.max))
-    let bytes = capacity * BlockPool.blockLength
+    // Only lengths of whole huge pages are put where huge pages fit.
+    let bytes = BlockPool.mappedLength(capacity)
     let address = unsafe mmap(
       nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | CInt(MAP_NORESERVE), -1, 0)
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
@@ -73,7 +74,13 @@ public final class BlockPool: @unchecked Sendable {
   }
 
   deinit {
-    unsafe munmap(base, capacity * BlockPool.blockLength)
+    unsafe munmap(base, BlockPool.mappedLength(capacity))
+  }
+
+  private static func mappedLength(_ capacity: Int) -> Int {
+    let huge = 2 << 20
+    let bytes = capacity * blockLength
+    return bytes < huge ? bytes : (bytes + huge - 1) / huge * huge
   }
 
   /// Blocks free now. Another thread may take them before you do.

@@ -44,7 +44,7 @@ public actor Session {
     return session
   }
 
-  /// Blocks that the smallest session needs: 4 MiB.
+  /// Bytes that the smallest session needs: 4 MiB.
   public static let minimumMemory = 4 << 20
 
   private init(_ requested: SessionConfiguration) throws(SessionError) {
@@ -62,8 +62,10 @@ public actor Session {
     } else {
       binding = .unrestricted
     }
+    let plan = MemoryPlan(
+      memory: requested.memory, maxPeers: requested.maxPeers, loops: loopCount, workers: workers)
     let pool: BlockPool
-    do { pool = try BlockPool(capacity: configuration.memory / BlockPool.blockLength) } catch {
+    do { pool = try BlockPool(capacity: plan.poolBlocks) } catch {
       throw .outOfResources(error.description)
     }
     var tls: TLSContext?

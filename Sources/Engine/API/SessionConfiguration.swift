@@ -2,8 +2,8 @@ import TorrentModel
 
 /// How a session behaves. Every value has a default that suits a bulk download on one machine.
 public struct SessionConfiguration: Sendable {
-  /// Memory for blocks in flight, in bytes, between socket and disk in either direction: the size of the block pool.
-  /// At least 4 MiB; the rest of the process needs a few MiB beside it.
+  /// Bytes of memory, at least 4 MiB: the pool of blocks on their way between socket and disk, in either direction, and
+  /// what peers, loops and workers need beside it (an eighth at most). Code and libraries come on top.
   public var memory = 64 << 20
   /// Port for incoming connections, TCP. 0 lets the system choose; nil does not listen.
   public var listenPort: UInt16? = 0
