@@ -133,6 +133,9 @@ extension TorrentStorage {
     }
   }
 
+  /// The file is written anew from its start: how long it was says nothing.
+  func noteRestart(ofFile number: Int) { books.withLock { $0.sizes[number] = 0 } }
+
   /// The file's contents are in doubt: nothing is trusted of it when the torrent is opened again.
   func distrust(file number: Int) {
     books.withLock { books in

@@ -106,7 +106,8 @@ import TorrentModel
   }
 
   @Test func aForeignOrDamagedPartFileIsNoHarm() throws {
-    for junk in [[], [UInt8](repeating: 0xff, count: 100_000), Array("SPATEPRT".utf8)] {
+    let lengths = [20_000, 100_000, 3_000_000]
+    for junk in [[], Array("SPATEPRT".utf8)] + lengths.map({ [UInt8](repeating: 0xff, count: $0) }) {
       let folder = TemporaryFolder()
       mkdirIfNeeded(folder.path + "/data")
       writeWhole(junk, to: "\(folder.path)/data/\(partName)")
@@ -114,6 +115,8 @@ import TorrentModel
       try bench.open()
       try download(bench, [0, 1])
       #expect(try verifiedPieces(bench) == [0, 1])
+      // What was longer than what we put there is not missing.
+      try bench.save(Bitfield(capacity: 10, [0, 1]))
       bench.finish()
     }
   }

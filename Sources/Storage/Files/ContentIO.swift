@@ -158,7 +158,9 @@ struct ContentIO: ~Copyable {
       cursor.advance(length, of: segments, into: &piecePart)
       let start: Int64
       do throws(SystemError) {
-        start = try partFile.makeRoom(for: piece, file: file.descriptor, fileSystem: fileSystem)
+        start = try partFile.makeRoom(for: piece, file: file.descriptor, fileSystem: fileSystem) {
+          storage.noteRestart(ofFile: number)
+        }
       } catch {
         throw StorageFailure(.write, errno: error.code, path: "\(map.root)/\(partFile.name)", file: number)
       }

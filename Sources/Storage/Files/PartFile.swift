@@ -89,11 +89,15 @@ final class PartFile: Sendable {
   var pieces: Set<UInt32> { state.withLock { Set($0.slots.keys) } }
 
   /// Where the piece begins in the file, after making room for it.
-  func makeRoom(for piece: PieceIndex, file: CInt, fileSystem: any FileSystem) throws(SystemError) -> Int64 {
+  /// - Parameter starting: called when the file is begun anew, whatever stood there before.
+  func makeRoom(
+    for piece: PieceIndex, file: CInt, fileSystem: any FileSystem, starting: () -> Void
+  ) throws(SystemError) -> Int64 {
     let slot = try state.withLock { state throws(SystemError) in
       if let slot = state.slots[piece.rawValue] { return slot }
       if !state.isWritten {
         // Whatever stood here before is no part file of ours.
+        starting()
         try fileSystem.setSize(file, to: 0)
         try fileSystem.write(PartFile.header(geometry), to: file, at: 0)
         state.isWritten = true
