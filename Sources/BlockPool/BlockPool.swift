@@ -22,9 +22,10 @@ public enum BlockPoolError: Error, Hashable, Sendable, CustomStringConvertible {
 /// One slab of page-aligned 16 KiB blocks: every payload byte of the process lives here between socket and disk.
 ///
 /// The kernel writes a received block into the slab once and reads it from there once. The slab is mapped at start and
-/// touched lazily (in steps of 2 MiB where the system has huge pages); the lowest free blocks are taken first, so resident
+/// touched lazily (in steps of 2 MiB where the system has huge pages). The lowest free blocks are taken first, so resident
 /// memory follows what is really in use at once, and what is taken together lies side by side: the system then has few
-/// long stretches to look after when a piece is written, instead of one for each block.
+/// long stretches to look after when a piece is written, instead of one for each block. Blocks that a device has just read
+/// are an exception: they are left alone until others came back after them, or some time has passed.
 ///
 /// Any thread may take and give back blocks; batches take the lock once. Whoever holds a block's id, or its
 /// ``BlockLease``, is alone in touching its bytes, or shares them read-only by agreement: the pool does not check this.
@@ -35,6 +36,11 @@ public final class BlockPool: @unchecked Sendable {
 
   /// Bytes in a block.
   public static let blockLength = 16 * 1024
+
+  /// How many blocks have to come back from a device before one that came before them is taken again: 16 MiB. Measured
+  /// with a loop that copies into memory a device reads: 15-22 ns a line with 3 to 6 MiB between, 3-5 with 8 and more, which
+  /// is what memory costs that no device reads. Downloads of 4 GiB in turn: 0.49 CPU s/GiB instead of 0.61.
+  static let restLength = 1024
 
   /// Blocks in the slab.
   public let capacity: Int
@@ -70,7 +76,7 @@ public final class BlockPool: @unchecked Sendable {
     unsafe madvise(address, bytes, Int32(MADV_HUGEPAGE))
     self.capacity = capacity
     unsafe self.base = address
-    self.state = Lock(State(free: FreeBlocks(capacity: capacity), lowest: capacity))
+    self.state = Lock(State(free: FreeBlocks(capacity: capacity, rest: BlockPool.restLength), lowest: capacity))
   }
 
   deinit {
@@ -101,19 +107,20 @@ public final class BlockPool: @unchecked Sendable {
   /// Takes one block whose owner gives it back with ``release(_:)-(BlockID)``, or nil when the pool is empty.
   public func take() -> BlockID? {
     state.withLock { state in
-      guard let id = state.free.takeFirst() else { return nil }
+      guard let id = state.free.takeFirst(at: BlockPool.now(for: state.free)) else { return nil }
       state.lowest = min(state.lowest, state.free.count)
       return id
     }
   }
 
-  /// Appends up to `count` blocks to `output` under one lock, in the order of their addresses, leaving `reserve` behind.
+  /// Appends up to `count` blocks to `output` under one lock, neighbours in the order of their addresses, leaving
+  /// `reserve` behind.
   /// Returns how many.
   @discardableResult
   public func take(_ count: Int, leaving reserve: Int = 0, into output: inout [BlockID]) -> Int {
     state.withLock { state in
       let number = max(0, min(count, state.free.count - reserve))
-      state.free.take(number, into: &output)
+      state.free.take(number, at: BlockPool.now(for: state.free), into: &output)
       state.lowest = min(state.lowest, state.free.count)
       return number
     }
@@ -122,7 +129,7 @@ public final class BlockPool: @unchecked Sendable {
   /// Gives one block back. The caller must hold it.
   public func release(_ id: BlockID) {
     let woken = state.withLock { state in
-      state.free.insert(id)
+      state.free.insert(id, resting: false)
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }
@@ -131,20 +138,24 @@ public final class BlockPool: @unchecked Sendable {
   /// Gives many blocks back under one lock. The caller must hold them.
   public func release(_ ids: [BlockID]) {
     let woken = state.withLock { state in
-      for id in ids { state.free.insert(id) }
+      for id in ids { state.free.insert(id, resting: false) }
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }
   }
 
-  /// Gives the blocks of segments back under one lock. The caller must hold them.
-  public func release(_ segments: [BlockSegment]) {
+  /// Gives the blocks of segments back under one lock. The caller must hold them. With `readByDevice`, a device has just
+  /// read them and not the system: they are then left alone for a while, as long as there are others.
+  public func release(_ segments: [BlockSegment], readByDevice: Bool = false) {
+    let now = readByDevice ? coarseNow() : 0
     let woken = state.withLock { state in
-      for segment in segments { state.free.insert(segment.block) }
+      for segment in segments { state.free.insert(segment.block, resting: readByDevice, at: now) }
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }
   }
+
+  private static func now(for free: borrowing FreeBlocks) -> UInt64 { free.hasResting ? coarseNow() : 0 }
 
   private static func wakeable(_ state: inout State) -> [Waiter] {
     guard !state.waiters.isEmpty else { return [] }
@@ -216,4 +227,11 @@ public struct BlockLease: ~Copyable, Sendable {
     isHeld = false
     return id
   }
+}
+
+/// Nanoseconds of a clock that does not go back and moves every few milliseconds: cheaper than an exact one.
+private func coarseNow() -> UInt64 {
+  var time = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
+  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }

@@ -1,54 +1,106 @@
-/// The blocks of a pool that nobody holds: a bit for each, and the lowest are taken first.
+/// The blocks of a pool that nobody holds, and which of them to take next.
 ///
-/// Whole pieces come back at once and small batches are taken, so free blocks stay together in runs as long as the batches.
-/// A stack would mix them for good.
+/// A block is *ready* when it was never taken, or came back from anywhere but a device; of these the lowest is taken
+/// first. A block that a device has just read is *resting*. On a virtual machine the host may well read it with a
+/// processor: it then still lies in a cache far away, from where each of its lines has to be called back before it can be
+/// written (measured: 20 ns a line instead of 2 to 5), and memory that was left alone for longer is cheaper. So resting
+/// blocks are taken in turn, round the slab, and only when enough others came back after them or some time has passed.
+/// Until then blocks are taken that were never used, as long as there are any.
+///
+/// Both kinds are bits, not a stack: whole pieces come back at once and small batches are taken, so free blocks stay
+/// together in runs as long as the batches. A stack would mix them for good.
 struct FreeBlocks: Sendable {
-  /// Bit `n % 64` of word `n / 64` is set while block `n` is free.
-  private var words: [UInt64]
-  /// No word before this one has a free block.
+  /// Bit `n % 64` of word `n / 64` is set while block `n` is ready.
+  private var ready: [UInt64]
+  private var readyCount: Int
+  /// No word before this one has a ready block.
   private var first = 0
-  private(set) var count: Int
+  /// Blocks from this one on were never taken.
+  private(set) var touched = 0
 
-  init(capacity: Int) {
-    count = capacity
-    words = Array(repeating: .max, count: (capacity + 63) / 64)
-    if capacity % 64 != 0 { words[words.count - 1] = (1 << UInt64(capacity % 64)) - 1 }
+  /// Bit `n % 64` of word `n / 64` is set while block `n` rests.
+  private var resting: [UInt64]
+  private var restingCount = 0
+  /// The word whose resting blocks are looked at next.
+  private var turn = 0
+  /// For each word of `resting` when the last of its blocks came back: how many had come back by then, and the time.
+  private var since: [(returned: Int, time: UInt64)]
+  /// Blocks that came back to rest, all told.
+  private var returned = 0
+  private let rest: Int
+
+  /// Nanoseconds after which a block has rested, however few came back since: so slow transfers need little memory.
+  static let longestRest: UInt64 = 50_000_000
+
+  /// - Parameter rest: how many blocks have to come back from a device before one that came before them is taken again.
+  init(capacity: Int, rest: Int) {
+    let count = (capacity + 63) / 64
+    ready = Array(repeating: .max, count: count)
+    if capacity % 64 != 0 { ready[count - 1] = (1 << UInt64(capacity % 64)) - 1 }
+    readyCount = capacity
+    resting = Array(repeating: 0, count: count)
+    since = Array(repeating: (0, 0), count: count)
+    self.rest = rest
   }
 
-  /// Takes the lowest free block, or nil when there is none.
-  mutating func takeFirst() -> BlockID? {
-    guard count > 0 else { return nil }
-    while words[first] == 0 { first += 1 }
-    let bit = words[first].trailingZeroBitCount
-    words[first] &= words[first] - 1
-    count -= 1
-    return BlockID(rawValue: UInt32(first * 64 + bit))
+  var count: Int { readyCount + restingCount }
+
+  /// Whether the time makes a difference to what is taken next.
+  var hasResting: Bool { restingCount > 0 }
+
+  /// Takes a free block, or nil when there is none. `now` is in nanoseconds, from any clock that does not go back.
+  mutating func takeFirst(at now: UInt64) -> BlockID? {
+    count > 0 ? takeNext(at: now) : nil
   }
 
-  /// Appends the `number` lowest free blocks to `output`, the lowest first.
+  /// Appends `number` free blocks to `output`, neighbours in the order of their addresses.
   /// - Precondition: so many are free.
-  mutating func take(_ number: Int, into output: inout [BlockID]) {
+  mutating func take(_ number: Int, at now: UInt64, into output: inout [BlockID]) {
     precondition(number <= count)
-    var left = number
-    while left > 0 {
-      var word = words[first]
-      while word != 0, left > 0 {
-        output.append(BlockID(rawValue: UInt32(first * 64 + word.trailingZeroBitCount)))
-        word &= word - 1
-        left -= 1
-      }
-      words[first] = word
-      if word == 0, left > 0 { first += 1 }
-    }
-    count -= number
+    for _ in 0..<number { output.append(takeNext(at: now)) }
   }
 
-  /// Gives a block back.
-  mutating func insert(_ id: BlockID) {
+  /// Gives a block back. With `resting`, a device has just read it.
+  mutating func insert(_ id: BlockID, resting rests: Bool, at now: UInt64 = 0) {
     let (word, bit) = (Int(id.rawValue / 64), UInt64(1) << UInt64(id.rawValue % 64))
-    assert(words[word] & bit == 0, "a block was given back twice")
-    words[word] |= bit
-    first = min(first, word)
-    count += 1
+    assert((ready[word] | resting[word]) & bit == 0, "a block was given back twice")
+    if rests {
+      resting[word] |= bit
+      restingCount += 1
+      returned += 1
+      since[word] = (returned, now)
+    } else {
+      ready[word] |= bit
+      readyCount += 1
+      first = min(first, word)
+    }
+  }
+
+  private mutating func takeNext(at now: UInt64) -> BlockID {
+    if takesResting(at: now) {
+      restingCount -= 1
+      return Self.takeBit(of: &resting[turn], turn)
+    }
+    readyCount -= 1
+    let id = Self.takeBit(of: &ready[first], first)
+    touched = max(touched, Int(id.rawValue) + 1)
+    return id
+  }
+
+  /// Whether the next block is one that rests, in the word `turn`, or one that is ready, in the word `first`.
+  private mutating func takesResting(at now: UInt64) -> Bool {
+    if readyCount > 0 {
+      while ready[first] == 0 { first += 1 }
+      if first * 64 + ready[first].trailingZeroBitCount < touched { return false }
+    }
+    guard restingCount > 0 else { return false }
+    while resting[turn] == 0 { turn = turn + 1 == resting.count ? 0 : turn + 1 }
+    return readyCount == 0 || returned - since[turn].returned >= rest || now >= since[turn].time + Self.longestRest
+  }
+
+  private static func takeBit(of word: inout UInt64, _ index: Int) -> BlockID {
+    let bit = word.trailingZeroBitCount
+    word &= word - 1
+    return BlockID(rawValue: UInt32(index * 64 + bit))
   }
 }

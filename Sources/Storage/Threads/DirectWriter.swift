@@ -85,7 +85,7 @@ final class DirectWriter {
     } catch {
       run.failure = error
     }
-    core.pool.release(run.segments)
+    core.pool.release(run.segments, readByDevice: true)
     let direct = io.directBytes - before
     let (length, isWritten) = (run.length, run.failure == nil)
     core.count {
