@@ -25,7 +25,7 @@ public enum BlockPoolError: Error, Hashable, Sendable, CustomStringConvertible {
 /// touched lazily (in steps of 2 MiB where the system has huge pages). The lowest free blocks are taken first, so resident
 /// memory follows what is really in use at once, and what is taken together lies side by side: the system then has few
 /// long stretches to look after when a piece is written, instead of one for each block. Blocks that a device has just read
-/// are an exception: they are left alone until others came back after them, or some time has passed.
+/// are an exception: they are left alone until many of them are, or some time has passed.
 ///
 /// Any thread may take and give back blocks; batches take the lock once. Whoever holds a block's id, or its
 /// ``BlockLease``, is alone in touching its bytes, or shares them read-only by agreement: the pool does not check this.
@@ -37,9 +37,9 @@ public final class BlockPool: @unchecked Sendable {
   /// Bytes in a block.
   public static let blockLength = 16 * 1024
 
-  /// How many blocks have to come back from a device before one that came before them is taken again: 16 MiB. Measured
-  /// with a loop that copies into memory a device reads: 15-22 ns a line with 3 to 6 MiB between, 3-5 with 8 and more, which
-  /// is what memory costs that no device reads. Downloads of 4 GiB in turn: 0.49 CPU s/GiB instead of 0.61.
+  /// How many blocks that a device has read rest before one of them is taken again: 16 MiB. Measured a loop
+  /// that copies into memory a device reads: 15-22 ns a line with 3 to 6 MiB between, 3-5 with 8 and more, which is what
+  /// memory costs that no device reads. Downloads of 4 GiB in turn: 0.49 CPU s/GiB instead of 0.61.
   static let restLength = 1024
 
   /// Blocks in the slab.
@@ -76,7 +76,8 @@ public final class BlockPool: @unchecked Sendable {
     unsafe madvise(address, bytes, Int32(MADV_HUGEPAGE))
     self.capacity = capacity
     unsafe self.base = address
-    self.state = Lock(State(free: FreeBlocks(capacity: capacity, rest: BlockPool.restLength), lowest: capacity))
+    self.state = Lock(
+      State(free: FreeBlocks(capacity: capacity, rest: BlockPool.restLength), lowest: capacity))
   }
 
   deinit {

@@ -4,8 +4,8 @@
 /// first. A block that a device has just read is *resting*. On a virtual machine the host may well read it with a
 /// processor: it then still lies in a cache far away, from where each of its lines has to be called back before it can be
 /// written (measured: 20 ns a line instead of 2 to 5), and memory that was left alone for longer is cheaper. So resting
-/// blocks are taken in turn, round the slab, and only when enough others came back after them or some time has passed.
-/// Until then blocks are taken that were never used, as long as there are any.
+/// blocks are taken in turn, round the slab, and only when many of them rest or some time has passed. Until then blocks
+/// are taken that were never used, up to seven eighths of the pool: the last eighth is for what is really in use.
 ///
 /// Both kinds are bits, not a stack: whole pieces come back at once and small batches are taken, so free blocks stay
 /// together in runs as long as the batches. A stack would mix them for good.
@@ -21,26 +21,27 @@ struct FreeBlocks: Sendable {
   /// Bit `n % 64` of word `n / 64` is set while block `n` rests.
   private var resting: [UInt64]
   private var restingCount = 0
-  /// The word whose resting blocks are looked at next.
+  /// The block to go on from; what comes back behind it waits until it has been round.
   private var turn = 0
-  /// For each word of `resting` when the last of its blocks came back: how many had come back by then, and the time.
-  private var since: [(returned: Int, time: UInt64)]
-  /// Blocks that came back to rest, all told.
-  private var returned = 0
+  /// For each word of `resting` when the last of its blocks came back, in nanoseconds.
+  private var since: [UInt64]
   private let rest: Int
+  /// Where so many blocks were taken at least once, no more are touched to let others rest.
+  private let enough: Int
 
-  /// Nanoseconds after which a block has rested, however few came back since: so slow transfers need little memory.
+  /// Nanoseconds after which a block has rested, however few do so: so slow transfers need little memory.
   static let longestRest: UInt64 = 50_000_000
 
-  /// - Parameter rest: how many blocks have to come back from a device before one that came before them is taken again.
+  /// - Parameter rest: how many blocks rest before one of them is taken again.
   init(capacity: Int, rest: Int) {
     let count = (capacity + 63) / 64
     ready = Array(repeating: .max, count: count)
     if capacity % 64 != 0 { ready[count - 1] = (1 << UInt64(capacity % 64)) - 1 }
     readyCount = capacity
     resting = Array(repeating: 0, count: count)
-    since = Array(repeating: (0, 0), count: count)
+    since = Array(repeating: 0, count: count)
     self.rest = rest
+    enough = capacity - capacity / 8
   }
 
   var count: Int { readyCount + restingCount }
@@ -67,8 +68,7 @@ struct FreeBlocks: Sendable {
     if rests {
       resting[word] |= bit
       restingCount += 1
-      returned += 1
-      since[word] = (returned, now)
+      since[word] = now
     } else {
       ready[word] |= bit
       readyCount += 1
@@ -77,30 +77,41 @@ struct FreeBlocks: Sendable {
   }
 
   private mutating func takeNext(at now: UInt64) -> BlockID {
+    let number: Int
     if takesResting(at: now) {
+      number = turn
+      resting[number / 64] &= ~(1 << UInt64(number % 64))
       restingCount -= 1
-      return Self.takeBit(of: &resting[turn], turn)
+      turn += 1
+    } else {
+      number = first * 64 + ready[first].trailingZeroBitCount
+      ready[first] &= ready[first] - 1
+      readyCount -= 1
+      touched = max(touched, number + 1)
     }
-    readyCount -= 1
-    let id = Self.takeBit(of: &ready[first], first)
-    touched = max(touched, Int(id.rawValue) + 1)
-    return id
+    return BlockID(rawValue: UInt32(number))
   }
 
-  /// Whether the next block is one that rests, in the word `turn`, or one that is ready, in the word `first`.
+  /// Whether the next block is one that rests, at `turn`, or the lowest that is ready, in the word `first`.
   private mutating func takesResting(at now: UInt64) -> Bool {
     if readyCount > 0 {
       while ready[first] == 0 { first += 1 }
       if first * 64 + ready[first].trailingZeroBitCount < touched { return false }
     }
     guard restingCount > 0 else { return false }
-    while resting[turn] == 0 { turn = turn + 1 == resting.count ? 0 : turn + 1 }
-    return readyCount == 0 || returned - since[turn].returned >= rest || now >= since[turn].time + Self.longestRest
+    goToTurn()
+    return restingCount >= rest || readyCount == 0 || touched >= enough
+      || now >= since[turn / 64] + Self.longestRest
   }
 
-  private static func takeBit(of word: inout UInt64, _ index: Int) -> BlockID {
-    let bit = word.trailingZeroBitCount
-    word &= word - 1
-    return BlockID(rawValue: UInt32(index * 64 + bit))
+  /// Moves `turn` on to the next block that rests. There must be one.
+  private mutating func goToTurn() {
+    var word = turn / 64
+    var bits = word < resting.count ? resting[word] & (UInt64.max << UInt64(turn % 64)) : 0
+    while bits == 0 {
+      word = word + 1 < resting.count ? word + 1 : 0
+      bits = resting[word]
+    }
+    turn = word * 64 + bits.trailingZeroBitCount
   }
 }

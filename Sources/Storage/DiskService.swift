@@ -23,7 +23,7 @@ public final class DiskService: Sendable {
   /// Threads that read for upload: with data that is not cached, how many reads the device sees at once.
   static let readers = 4
   /// Threads that write past the page cache: how many writes the device sees at once. A third gains nothing.
-  static let writers = 2
+  public static let writers = 2
   /// Threads for jobs on whole torrents.
   static let controllers = 2
 

@@ -5,29 +5,32 @@ import TorrentModel
 
 @Suite struct FreeBlocksTests {
   /// Drawn takes and returns against plain sets, on a clock that runs at several speeds.
-  @Test(arguments: [1, 64, 65, 300, 1000], [0, 3, 40, 500]) func everyBlockIsTakenForAReason(_ capacity: Int, _ rest: Int)
-  {
+  @Test(arguments: [1, 64, 65, 300, 1000], [0, 3, 40, 500]) func everyBlockIsTakenForAReason(
+    _ capacity: Int, _ rest: Int
+  ) {
     var random = SeededRandom(seed: UInt64(capacity * 1000 + rest))
     var free = FreeBlocks(capacity: capacity, rest: rest)
     var ready = Set(0..<UInt32(capacity))
-    /// Blocks that rest: how many had come back by then, and when.
-    var resting: [UInt32: (returned: Int, time: UInt64)] = [:]
+    /// When the blocks that rest came back.
+    var resting: [UInt32: UInt64] = [:]
     var held: [BlockID] = []
-    var (touched, returned, now) = (0, 0, UInt64(0))
+    var (touched, now) = (0, UInt64(0))
 
     func check(_ id: UInt32) {
       let lowest = ready.min()
+      let many = resting.count >= rest
       if let since = resting.removeValue(forKey: id) {
         // Nothing that was used before is ready, and either nothing is at all, or this one has rested.
         #expect(lowest == nil || Int(lowest!) >= touched)
         #expect(
-          ready.isEmpty || returned - since.returned >= rest || now >= since.time + FreeBlocks.longestRest)
+          ready.isEmpty || many || touched >= capacity - capacity / 8 || now >= since + FreeBlocks.longestRest
+        )
       } else {
         #expect(id == lowest)
         // A block that was never used is not taken while all that rest have done so for long enough.
         if Int(id) >= touched, !resting.isEmpty {
-          #expect(resting.values.contains { $0.time + FreeBlocks.longestRest > now })
-          #expect(resting.values.contains { returned - $0.returned < rest })
+          #expect(resting.values.contains { $0 + FreeBlocks.longestRest > now })
+          #expect(!many && touched < capacity - capacity / 8)
         }
         ready.remove(id)
         touched = max(touched, Int(id) + 1)
@@ -57,8 +60,7 @@ import TorrentModel
           let id = held.removeLast()
           free.insert(id, resting: rests, at: now)
           if rests {
-            returned += 1
-            resting[id.rawValue] = (returned, now)
+            resting[id.rawValue] = now
           } else {
             ready.insert(id.rawValue)
           }
@@ -81,7 +83,7 @@ import TorrentModel
       guard pieces.count > 4 else { continue }
       for id in pieces.removeFirst() { free.insert(id, resting: true, at: now) }
     }
-    #expect(free.touched <= 5 * 64 + 1024 + 64)
+    #expect(free.touched <= 5 * 64 + 1024)
     #expect(free.touched >= 1024)
   }
 
@@ -108,5 +110,41 @@ import TorrentModel
     var again: [BlockID] = []
     free.take(100, at: 0, into: &again)
     #expect(again == blocks)
+  }
+}
+
+extension FreeBlocksTests {
+  /// Once many rest, each is taken as long after it came back as there are others.
+  @Test func whatRestsIsTakenInTurn() {
+    var free = FreeBlocks(capacity: 4096, rest: 1024)
+    var (cameBack, order) = ([UInt32: Int](), 0)
+    for step in 0..<500 {
+      var piece: [BlockID] = []
+      free.take(64, at: UInt64(step), into: &piece)
+      for id in piece {
+        if let before = cameBack[id.rawValue] { #expect(order - before >= 1024 - 64) }
+      }
+      for id in piece {
+        free.insert(id, resting: true, at: UInt64(step))
+        cameBack[id.rawValue] = order
+        order += 1
+      }
+    }
+  }
+
+  /// Resting takes no more than seven eighths of a pool. What is in use takes the last eighth too.
+  @Test func theLastEighthIsForWhatIsInUse() {
+    var free = FreeBlocks(capacity: 1000, rest: 1024)
+    var piece: [BlockID] = []
+    for _ in 0..<100 {
+      piece.removeAll()
+      free.take(40, at: 0, into: &piece)
+      for id in piece { free.insert(id, resting: true, at: 0) }
+    }
+    #expect(free.touched == 875)
+    var all: [BlockID] = []
+    free.take(1000, at: 0, into: &all)
+    #expect(free.touched == 1000)
+    #expect(Set(all).count == 1000)
   }
 }

@@ -63,7 +63,8 @@ public actor Session {
       binding = .unrestricted
     }
     let plan = MemoryPlan(
-      memory: requested.memory, maxPeers: requested.maxPeers, loops: loopCount, workers: workers)
+      memory: requested.memory, maxPeers: requested.maxPeers, loops: loopCount, workers: workers,
+      writers: DiskService.writers)
     let pool: BlockPool
     do { pool = try BlockPool(capacity: plan.poolBlocks) } catch {
       throw .outOfResources(error.description)
