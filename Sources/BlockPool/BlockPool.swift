@@ -37,7 +37,7 @@ public final class BlockPool: @unchecked Sendable {
   /// Bytes in a block.
   public static let blockLength = 16 * 1024
 
-  /// How many blocks that a device has read rest before one of them is taken again: 16 MiB. Measured a loop
+  /// How many blocks that a device has read rest before one of them is taken again: 16 MiB. Measured with a loop
   /// that copies into memory a device reads: 15-22 ns a line with 3 to 6 MiB between, 3-5 with 8 and more, which is what
   /// memory costs that no device reads. Downloads of 4 GiB in turn: 0.49 CPU s/GiB instead of 0.61.
   static let restLength = 1024
@@ -115,8 +115,7 @@ public final class BlockPool: @unchecked Sendable {
   }
 
   /// Appends up to `count` blocks to `output` under one lock, neighbours in the order of their addresses, leaving
-  /// `reserve` behind.
-  /// Returns how many.
+  /// `reserve` behind. Returns how many.
   @discardableResult
   public func take(_ count: Int, leaving reserve: Int = 0, into output: inout [BlockID]) -> Int {
     state.withLock { state in
@@ -128,29 +127,23 @@ public final class BlockPool: @unchecked Sendable {
   }
 
   /// Gives one block back. The caller must hold it.
-  public func release(_ id: BlockID) {
-    let woken = state.withLock { state in
-      state.free.insert(id, resting: false)
-      return BlockPool.wakeable(&state)
-    }
-    for waiter in woken { waiter.action() }
-  }
+  public func release(_ id: BlockID) { giveBack { $0.insert(id) } }
 
   /// Gives many blocks back under one lock. The caller must hold them.
   public func release(_ ids: [BlockID]) {
-    let woken = state.withLock { state in
-      for id in ids { state.free.insert(id, resting: false) }
-      return BlockPool.wakeable(&state)
-    }
-    for waiter in woken { waiter.action() }
+    giveBack { free in for id in ids { free.insert(id) } }
   }
 
   /// Gives the blocks of segments back under one lock. The caller must hold them. With `readByDevice`, a device has just
   /// read them and not the system: they are then left alone for a while, as long as there are others.
   public func release(_ segments: [BlockSegment], readByDevice: Bool = false) {
-    let now = readByDevice ? coarseNow() : 0
+    let now = readByDevice ? coarseNow() : nil
+    giveBack { free in for segment in segments { free.insert(segment.block, restingSince: now) } }
+  }
+
+  private func giveBack(_ insert: (inout FreeBlocks) -> Void) {
     let woken = state.withLock { state in
-      for segment in segments { state.free.insert(segment.block, resting: readByDevice, at: now) }
+      insert(&state.free)
       return BlockPool.wakeable(&state)
     }
     for waiter in woken { waiter.action() }

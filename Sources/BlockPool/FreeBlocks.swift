@@ -61,11 +61,11 @@ struct FreeBlocks: Sendable {
     for _ in 0..<number { output.append(takeNext(at: now)) }
   }
 
-  /// Gives a block back. With `resting`, a device has just read it.
-  mutating func insert(_ id: BlockID, resting rests: Bool, at now: UInt64 = 0) {
+  /// Gives a block back. With `restingSince`, a device has just read it, at that time.
+  mutating func insert(_ id: BlockID, restingSince now: UInt64? = nil) {
     let (word, bit) = (Int(id.rawValue / 64), UInt64(1) << UInt64(id.rawValue % 64))
     assert((ready[word] | resting[word]) & bit == 0, "a block was given back twice")
-    if rests {
+    if let now {
       resting[word] |= bit
       restingCount += 1
       since[word] = now

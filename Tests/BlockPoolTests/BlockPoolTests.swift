@@ -109,6 +109,18 @@ import TorrentModel
     #expect(calls.load(ordering: .relaxed) == 2)
   }
 
+  /// What a device has read is left alone while there are others; what comes back from elsewhere is taken first.
+  @Test func whatADeviceHasReadRests() throws {
+    let pool = try BlockPool(capacity: 100)
+    var blocks: [BlockID] = []
+    pool.take(2, into: &blocks)
+    pool.release([BlockSegment(block: blocks[0], count: 1)], readByDevice: true)
+    #expect(pool.take() == BlockID(rawValue: 2))
+    pool.release([BlockSegment(block: blocks[1], count: 1)])
+    #expect(pool.take() == blocks[1])
+    #expect(pool.available == 98)
+  }
+
   @Test func vectoredWritesAndReadsRoundTrip() throws {
     let pool = try BlockPool(capacity: 3000)
     var blocks: [BlockID] = []

@@ -58,7 +58,7 @@ import TorrentModel
         let rests = Int.random(in: 0..<4, using: &random) > 0
         for _ in 0..<min(held.count, Int.random(in: 0...100, using: &random)) {
           let id = held.removeLast()
-          free.insert(id, resting: rests, at: now)
+          free.insert(id, restingSince: rests ? now : nil)
           if rests {
             resting[id.rawValue] = now
           } else {
@@ -81,7 +81,7 @@ import TorrentModel
       free.take(64, at: now, into: &piece)
       pieces.append(piece)
       guard pieces.count > 4 else { continue }
-      for id in pieces.removeFirst() { free.insert(id, resting: true, at: now) }
+      for id in pieces.removeFirst() { free.insert(id, restingSince: now) }
     }
     #expect(free.touched <= 5 * 64 + 1024)
     #expect(free.touched >= 1024)
@@ -94,7 +94,7 @@ import TorrentModel
       let now = UInt64(step) * 60_000_000
       var piece: [BlockID] = []
       free.take(64, at: now, into: &piece)
-      for id in piece { free.insert(id, resting: true, at: now) }
+      for id in piece { free.insert(id, restingSince: now) }
     }
     #expect(free.touched == 64)
   }
@@ -105,15 +105,13 @@ import TorrentModel
     var blocks: [BlockID] = []
     free.take(100, at: 0, into: &blocks)
     #expect(free.takeFirst(at: 0) == nil)
-    for id in blocks { free.insert(id, resting: true, at: 0) }
+    for id in blocks { free.insert(id, restingSince: 0) }
     #expect(free.count == 100)
     var again: [BlockID] = []
     free.take(100, at: 0, into: &again)
     #expect(again == blocks)
   }
-}
 
-extension FreeBlocksTests {
   /// Once many rest, each is taken as long after it came back as there are others.
   @Test func whatRestsIsTakenInTurn() {
     var free = FreeBlocks(capacity: 4096, rest: 1024)
@@ -125,7 +123,7 @@ extension FreeBlocksTests {
         if let before = cameBack[id.rawValue] { #expect(order - before >= 1024 - 64) }
       }
       for id in piece {
-        free.insert(id, resting: true, at: UInt64(step))
+        free.insert(id, restingSince: UInt64(step))
         cameBack[id.rawValue] = order
         order += 1
       }
@@ -139,7 +137,7 @@ extension FreeBlocksTests {
     for _ in 0..<100 {
       piece.removeAll()
       free.take(40, at: 0, into: &piece)
-      for id in piece { free.insert(id, resting: true, at: 0) }
+      for id in piece { free.insert(id, restingSince: 0) }
     }
     #expect(free.touched == 875)
     var all: [BlockID] = []

@@ -8,8 +8,8 @@ import BlockPool
 ///     + threads   1 MiB for each loop, worker and writer: lists of what is under way, the heap's steps
 ///     + session   2 MiB: what the process has taken before the first peer comes
 ///
-/// What stands beside the pool never takes more than an eighth of the sum. Code and libraries are not part of it: 10 to
-/// 15 MiB of pages that the system shares and takes back. Of the pool itself, ``Storage`` says what each thread may hold.
+/// What stands beside the pool never takes more than an eighth of the sum. Code and libraries are not part of it: 20 to
+/// 25 MiB of pages that the system shares and takes back. Of the pool itself, ``Storage`` says what each thread may hold.
 struct MemoryPlan: Equatable {
   /// Blocks of the pool, 16 KiB each.
   let poolBlocks: Int
