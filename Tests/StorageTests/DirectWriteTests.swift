@@ -65,6 +65,29 @@ struct DirectWriteTests {
     bench.finish()
   }
 
+  /// What the device has read is left alone, while there is another block that was used before; after writes into the
+  /// page cache the lowest block is taken again.
+  @Test(arguments: [true, false]) func whatTheDeviceHasReadRests(_ isDirect: Bool) throws {
+    let sample = Sample(single: 1 << 20, pieceLength: 1 << 20)
+    let bench = try bench(sample: sample) {
+      Self.always(&$0)
+      if !isDirect { $0.route.mode = .cached }
+    }
+    try bench.open()
+    var used: [BlockID] = []
+    bench.pool.take(65, into: &used)
+    let other = used.removeLast()
+    bench.pool.release(used)
+    try bench.post(sample.blocks)
+    try bench.waitVerified(1)
+    #expect((bench.disk.statistics.directBytes > 0) == isDirect)
+    bench.pool.release(other)
+    let next = try #require(bench.pool.take())
+    #expect(next == (isDirect ? other : used[0]))
+    bench.pool.release(next)
+    bench.finish()
+  }
+
   @Test func aPoolSmallerThanThePiecesIsNoHindrance() throws {
     let sample = Sample(single: 6 << 20, pieceLength: 2 << 20)
     let bench = try bench(sample: sample, pool: 256)
